@@ -1,0 +1,1 @@
+//! `extapp local-cloud`

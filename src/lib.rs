@@ -1,0 +1,8 @@
+//! extapp: a Kubernetes operator for OAuth external applications.
+//!
+//! Dependencies point one way: `api` ← `domain` ← {`server`, `controller`} ← `cli`; `local_cloud` stands alone.
+
+pub mod cli;
+pub mod domain;
+pub mod local_cloud;
+pub mod server;

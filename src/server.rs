@@ -1,0 +1,48 @@
+//! Authorization servers: one contract for all of them, and one module for each.
+//!
+//! A backend speaks the domain's words and hides its server's. It repeats a request only where a repetition cannot
+//! do harm: never a create, whose outcome may be unknown (`ServerError::Ambiguous`).
+
+use std::future::Future;
+
+use crate::domain::registration::{Catalogue, ClientId, Created, Credential, Desired, Endpoints, Listed, Registered, SecretId};
+
+pub mod budget;
+pub mod error;
+pub mod http;
+pub mod uipath;
+
+pub use error::ServerError;
+
+/// Who waits for a request. A person's edit goes before the operator's own checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Somebody changed something and waits for the effect: may use the whole budget.
+    User,
+    /// The operator looks for drift on its own account: refused at once when only the users' reserve is left.
+    Resync,
+}
+
+/// What every authorization server can do for an operator.
+pub trait AuthorizationServer {
+    /// Where applications find the server. Reads the server's own metadata.
+    fn endpoints(&self, lane: Lane) -> impl Future<Output = Result<Endpoints, ServerError>> + Send;
+    /// The server's name for the organization, realm or tenant that the operator works in.
+    fn organization_id(&self, lane: Lane) -> impl Future<Output = Result<Option<String>, ServerError>> + Send;
+    /// The client id that the operator itself authenticates with: never to be adopted or deleted.
+    fn own_client_id(&self) -> &ClientId;
+    fn catalogue(&self, lane: Lane) -> impl Future<Output = Result<Catalogue, ServerError>> + Send;
+    fn list(&self, lane: Lane) -> impl Future<Output = Result<Vec<Listed>, ServerError>> + Send;
+    /// `None`: there is no such registration.
+    fn get(&self, id: &ClientId, lane: Lane) -> impl Future<Output = Result<Option<Registered>, ServerError>> + Send;
+    /// Not idempotent, never repeated inside. `ServerError::is_definite` tells whether a failure left nothing behind.
+    fn create(&self, desired: &Desired) -> impl Future<Output = Result<Created, ServerError>> + Send;
+    /// Replaces name, redirect URIs and scopes. `ServerError::NotFound` if it is gone.
+    fn update(&self, id: &ClientId, desired: &Desired) -> impl Future<Output = Result<(), ServerError>> + Send;
+    /// Gone already counts as done.
+    fn delete(&self, id: &ClientId) -> impl Future<Output = Result<(), ServerError>> + Send;
+    /// Not idempotent. The description marks the secret, so that one whose value was lost can be found and removed.
+    fn add_secret(&self, id: &ClientId, description: &str) -> impl Future<Output = Result<Credential, ServerError>> + Send;
+    /// Gone already counts as done.
+    fn remove_secret(&self, id: &ClientId, secret: &SecretId) -> impl Future<Output = Result<(), ServerError>> + Send;
+}
