@@ -5,14 +5,18 @@
 
 use std::future::Future;
 
-use crate::domain::registration::{Catalogue, ClientId, Created, Credential, Desired, Endpoints, Listed, Registered, SecretId};
+use crate::domain::registration::{
+    Catalogue, ClientId, Created, Credential, Desired, Endpoints, Listed, Registered, SecretId,
+};
 
 pub mod budget;
 pub mod error;
 pub mod http;
+pub mod text;
 pub mod uipath;
 
 pub use error::ServerError;
+pub use text::ServerText;
 
 /// Who waits for a request. A person's edit goes before the operator's own checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +46,70 @@ pub trait AuthorizationServer {
     /// Gone already counts as done.
     fn delete(&self, id: &ClientId) -> impl Future<Output = Result<(), ServerError>> + Send;
     /// Not idempotent. The description marks the secret, so that one whose value was lost can be found and removed.
-    fn add_secret(&self, id: &ClientId, description: &str) -> impl Future<Output = Result<Credential, ServerError>> + Send;
+    fn add_secret(
+        &self,
+        id: &ClientId,
+        description: &str,
+    ) -> impl Future<Output = Result<Credential, ServerError>> + Send;
     /// Gone already counts as done.
     fn remove_secret(&self, id: &ClientId, secret: &SecretId) -> impl Future<Output = Result<(), ServerError>> + Send;
+}
+
+/// Any authorization server: a closed set, dispatched without boxes.
+pub enum AnyServer {
+    Uipath(uipath::Uipath),
+}
+
+macro_rules! each {
+    ($self:ident, $server:ident => $call:expr) => {
+        match $self {
+            AnyServer::Uipath($server) => $call,
+        }
+    };
+}
+
+impl AuthorizationServer for AnyServer {
+    async fn endpoints(&self, lane: Lane) -> Result<Endpoints, ServerError> {
+        each!(self, server => server.endpoints(lane).await)
+    }
+
+    async fn organization_id(&self, lane: Lane) -> Result<Option<String>, ServerError> {
+        each!(self, server => server.organization_id(lane).await)
+    }
+
+    fn own_client_id(&self) -> &ClientId {
+        each!(self, server => server.own_client_id())
+    }
+
+    async fn catalogue(&self, lane: Lane) -> Result<Catalogue, ServerError> {
+        each!(self, server => server.catalogue(lane).await)
+    }
+
+    async fn list(&self, lane: Lane) -> Result<Vec<Listed>, ServerError> {
+        each!(self, server => server.list(lane).await)
+    }
+
+    async fn get(&self, id: &ClientId, lane: Lane) -> Result<Option<Registered>, ServerError> {
+        each!(self, server => server.get(id, lane).await)
+    }
+
+    async fn create(&self, desired: &Desired) -> Result<Created, ServerError> {
+        each!(self, server => server.create(desired).await)
+    }
+
+    async fn update(&self, id: &ClientId, desired: &Desired) -> Result<(), ServerError> {
+        each!(self, server => server.update(id, desired).await)
+    }
+
+    async fn delete(&self, id: &ClientId) -> Result<(), ServerError> {
+        each!(self, server => server.delete(id).await)
+    }
+
+    async fn add_secret(&self, id: &ClientId, description: &str) -> Result<Credential, ServerError> {
+        each!(self, server => server.add_secret(id, description).await)
+    }
+
+    async fn remove_secret(&self, id: &ClientId, secret: &SecretId) -> Result<(), ServerError> {
+        each!(self, server => server.remove_secret(id, secret).await)
+    }
 }
