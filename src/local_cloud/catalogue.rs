@@ -125,10 +125,7 @@ impl Catalogue {
 
     /// The names of all scopes that a registration may hold with type `kind`.
     pub fn names_allowing(&self, kind: ScopeType) -> impl Iterator<Item = &str> {
-        self.by_scope
-            .iter()
-            .filter(move |(_, (_, available))| available.allows(kind))
-            .map(|(name, _)| name.as_str())
+        self.by_scope.iter().filter(move |(_, (_, available))| available.allows(kind)).map(|(name, _)| name.as_str())
     }
 }
 
@@ -148,9 +145,7 @@ struct Group {
 impl Group {
     fn scopes(&self) -> impl Iterator<Item = Scope> {
         self.stems.iter().flat_map(move |stem| {
-            self.endings
-                .iter()
-                .map(move |ending| Scope { name: format!("{stem}{ending}"), available: self.available })
+            self.endings.iter().map(move |ending| Scope { name: format!("{stem}{ending}"), available: self.available })
         })
     }
 }
