@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{Path, Request, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::Uri;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
@@ -21,13 +21,11 @@ use super::{identity, oauth};
 pub fn router(cloud: &Arc<Cloud>, log: Option<AccessLog>, faults: Option<Faults>) -> Router {
     let of_organization = oauth::routes()
         .merge(identity::routes(cloud))
-        .fallback(unknown_in_organization)
-        .layer(middleware::from_fn_with_state(Arc::clone(cloud), require_organization));
-    let of_host = oauth::routes().fallback(unknown_on_host);
+        .route_layer(middleware::from_fn_with_state(Arc::clone(cloud), require_organization));
     let mut app = Router::new()
-        .nest("/identity_", of_host)
+        .nest("/identity_", oauth::routes())
         .nest("/{organization}/identity_", of_organization)
-        .fallback(|| async { StatusCode::NOT_FOUND })
+        .fallback(unknown)
         .with_state(Arc::clone(cloud));
     if let Some(faults) = &faults {
         app = app.layer(middleware::from_fn_with_state(faults.clone(), faults::apply));
@@ -57,14 +55,22 @@ async fn require_organization(
     }
 }
 
-/// Whatever the organization's routes don't know: 404 under `/api/`, else a web page with status 200.
-async fn unknown_in_organization(uri: Uri) -> Response {
-    if uri.path().starts_with("/api/") { ApiError::NotFound.into_response() } else { errors::web_page() }
-}
-
-/// The management API needs an organization in its path.
-async fn unknown_on_host(uri: Uri) -> Response {
-    if uri.path().starts_with("/api/") { ApiError::invalid_partition().into_response() } else { errors::web_page() }
+/// Whatever no route knows. Below `identity_` that is a web page with status 200, unless it is an API; calls of the
+/// management API need the organization in front.
+async fn unknown(State(cloud): State<Arc<Cloud>>, uri: Uri) -> Response {
+    let path = uri.path().trim_start_matches('/');
+    let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+    if first == "identity_" {
+        return if rest.starts_with("api/") {
+            ApiError::invalid_partition().into_response()
+        } else {
+            errors::web_page()
+        };
+    }
+    match rest.strip_prefix("identity_/") {
+        Some(rest) if cloud.organization.is_named(first) && !rest.starts_with("api/") => errors::web_page(),
+        _ => ApiError::NotFound.into_response(),
+    }
 }
 
 /// Runs a request to its end, whether or not its client still waits, and writes it to the access log before the
