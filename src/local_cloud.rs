@@ -163,7 +163,7 @@ impl Running {
         self.administrator
     }
 
-    /// Waits for the end.
+    /// Waits for the end, after which the data file is free for another start.
     pub async fn wait(self) -> Result<(), Error> {
         self.server.await.map_err(Error::task)?.map_err(Error::Serve)
     }
@@ -192,7 +192,12 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()> + Send + '
         clock: config.clock,
     });
     let app = front::router(&cloud, log, config.faults.then(faults::Faults::default));
-    let server = tokio::spawn(run(listener, app, shutdown));
+    let store = cloud.store.clone();
+    let server = tokio::spawn(async move {
+        let ended = run(listener, app, shutdown).await;
+        store.close().await;
+        ended
+    });
     Ok(Running { address, organization: organization.name, organization_id: organization.id, administrator, server })
 }
 

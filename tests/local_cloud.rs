@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use extapp::local_cloud::{self, Clock, Config, Limits, Running};
+use extapp::local_cloud::{self, Clock, Config, Limits, Running, SigningAlgorithm};
 use jiff::Timestamp;
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -41,6 +41,8 @@ impl Cloud {
         let mut config = Config::new("127.0.0.1:0".parse().unwrap(), "acme");
         config.clock = Clock::manual("2026-11-24T00:00:00Z".parse::<Timestamp>().unwrap());
         config.limits = Limits::none();
+        // An RSA key takes too long to make for each test.
+        config.signing_algorithm = SigningAlgorithm::Es256;
         config.credentials_out = Some(directory.path().join("admin.yaml"));
         change(&mut config);
         let clock = config.clock.clone();

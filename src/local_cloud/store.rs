@@ -57,9 +57,12 @@ pub enum StoreError {
     Stopped,
 }
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+enum Job {
+    Work(Box<dyn FnOnce(&mut Connection) + Send>),
+    Close(oneshot::Sender<()>),
+}
 
-/// A handle on the thread that owns the connection. The thread ends with the last handle.
+/// A handle on the thread that owns the connection. The thread ends with [`Store::close`] or with the last handle.
 #[derive(Clone, Debug)]
 pub struct Store {
     jobs: mpsc::Sender<Job>,
@@ -80,11 +83,7 @@ impl Store {
         let (jobs, queue) = mpsc::channel::<Job>();
         std::thread::Builder::new()
             .name("local-cloud-store".to_owned())
-            .spawn(move || {
-                while let Ok(job) = queue.recv() {
-                    job(&mut connection);
-                }
-            })
+            .spawn(move || work(connection, &queue))
             .map_err(|_| StoreError::Stopped)?;
         Ok(Self { jobs })
     }
@@ -113,18 +112,39 @@ impl Store {
         self.run(move |connection| work(connection)).await
     }
 
+    /// Closes the file after the work that is under way. Whoever still has a handle gets [`StoreError::Stopped`].
+    pub async fn close(&self) {
+        let (closed, done) = oneshot::channel();
+        if self.jobs.send(Job::Close(closed)).is_ok() {
+            let _ = done.await;
+        }
+    }
+
     async fn run<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
+        let job = move |connection: &mut Connection| {
             // Nobody waits any longer if the caller has gone; the work is done all the same.
             let _ = answer.send(work(connection));
-        });
-        self.jobs.send(job).map_err(|_| StoreError::Stopped)?;
+        };
+        self.jobs.send(Job::Work(Box::new(job))).map_err(|_| StoreError::Stopped)?;
         answered.await.map_err(|_| StoreError::Stopped)?
+    }
+}
+
+fn work(mut connection: Connection, queue: &mpsc::Receiver<Job>) {
+    while let Ok(job) = queue.recv() {
+        match job {
+            Job::Work(work) => work(&mut connection),
+            Job::Close(closed) => {
+                drop(connection);
+                let _ = closed.send(());
+                return;
+            }
+        }
     }
 }
 

@@ -32,7 +32,10 @@ async fn applications_keys_and_credentials_last_over_a_restart() {
 
 #[tokio::test]
 async fn a_token_stays_valid_over_a_restart_at_the_same_address() {
-    let cloud = start_on_file(tempfile::tempdir().unwrap(), |_| {}).await;
+    let cloud = start_on_file(tempfile::tempdir().unwrap(), |config| {
+        config.signing_algorithm = SigningAlgorithm::Rs256;
+    })
+    .await;
     let (token, base) = (cloud.administrator_token().await, cloud.running.base_url());
     let address = base.strip_prefix("http://").unwrap().parse().unwrap();
     let cloud = start_on_file(cloud.stop().await, |config| {
