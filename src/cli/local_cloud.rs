@@ -154,3 +154,38 @@ fn about_credentials(outcome: AdministratorCredentials, path: Option<PathBuf>) -
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn without_options_the_limits_are_the_librarys_and_no_fault_can_be_asked_for() {
+        let config = Config::from(Program::parse_from(["extapp"]).args);
+        assert_eq!(config.limits, Limits::default());
+        assert_eq!(config.organization, "acme");
+        assert_eq!((config.data, config.credentials_out, config.access_log), (None, None, None));
+        assert!(!config.faults);
+    }
+
+    #[test]
+    fn a_window_of_no_length_is_refused() {
+        assert!(Program::try_parse_from(["extapp", "--rate-limit-window", "0"]).is_err());
+    }
+
+    #[test]
+    fn help_says_that_it_is_a_stand_in_and_keeps_the_fault_switch_to_itself() {
+        use clap::CommandFactory;
+        let help = Program::command().render_long_help().to_string();
+        assert!(help.contains("stand-in"), "{help}");
+        assert!(!help.contains("faults"), "{help}");
+    }
+}

@@ -141,9 +141,8 @@ fn problem_response(status: StatusCode, body: &serde_json::Value) -> Response {
 
 /// A W3C trace identifier; empty if there is no randomness, because an answer matters more.
 fn trace_id() -> String {
-    let Ok(bytes) = clock::random_bytes::<24>() else { return String::new() };
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("00-{}-{}-00", &hex[..32], &hex[32..])
+    let (Ok(trace), Ok(span)) = (clock::random_bytes(), clock::random_bytes()) else { return String::new() };
+    format!("00-{:032x}-{:016x}-00", u128::from_be_bytes(trace), u64::from_be_bytes(span))
 }
 
 /// The page that Automation Cloud's single-page application serves, with status 200, for whatever it doesn't know.

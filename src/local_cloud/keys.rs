@@ -47,9 +47,13 @@ pub fn generate_pem(algorithm: SigningAlgorithm) -> Result<SecretString, KeyErro
             STANDARD.encode(pair.to_pkcs8v1().map_err(failed)?.as_ref())
         }
     };
-    let lines: String =
-        encoded.as_bytes().chunks(64).map(|line| format!("{}\n", String::from_utf8_lossy(line))).collect();
-    Ok(SecretString::from(format!("-----BEGIN PRIVATE KEY-----\n{lines}-----END PRIVATE KEY-----\n")))
+    let mut pem = "-----BEGIN PRIVATE KEY-----\n".to_owned();
+    for line in encoded.as_bytes().chunks(64) {
+        pem.extend(line.iter().copied().map(char::from));
+        pem.push('\n');
+    }
+    pem.push_str("-----END PRIVATE KEY-----\n");
+    Ok(SecretString::from(pem))
 }
 
 struct Key {
