@@ -1,1 +1,3 @@
-fn main(){}
+//! The tests that need more than one module: one file for each behaviour.
+
+mod local_cloud;
