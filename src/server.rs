@@ -5,7 +5,9 @@
 
 use std::future::Future;
 
-use crate::domain::registration::{Catalogue, ClientId, Created, Credential, Desired, Endpoints, Listed, Registered, SecretId};
+use crate::domain::registration::{
+    Catalogue, ClientId, Created, Credential, Desired, Endpoints, Listed, Registered, SecretId,
+};
 
 pub mod budget;
 pub mod error;
@@ -42,7 +44,11 @@ pub trait AuthorizationServer {
     /// Gone already counts as done.
     fn delete(&self, id: &ClientId) -> impl Future<Output = Result<(), ServerError>> + Send;
     /// Not idempotent. The description marks the secret, so that one whose value was lost can be found and removed.
-    fn add_secret(&self, id: &ClientId, description: &str) -> impl Future<Output = Result<Credential, ServerError>> + Send;
+    fn add_secret(
+        &self,
+        id: &ClientId,
+        description: &str,
+    ) -> impl Future<Output = Result<Credential, ServerError>> + Send;
     /// Gone already counts as done.
     fn remove_secret(&self, id: &ClientId, secret: &SecretId) -> impl Future<Output = Result<(), ServerError>> + Send;
 }

@@ -1,1 +1,6 @@
-fn main(){}
+//! All tests that need more than one module, as one program: it is linked once, and its tests share one control plane.
+
+mod architecture;
+mod control_plane;
+#[allow(dead_code, unused_imports, reason = "the examples use parts that no test does")]
+mod support;

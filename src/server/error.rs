@@ -23,9 +23,13 @@ pub enum ServerError {
     /// The answer to a create was lost: the registration may or may not exist.
     #[error("the answer to create was lost")]
     Ambiguous,
-    #[error("the server refused the operator's credentials: check client-id and client-secret in the Secret that credentialsRef names")]
+    #[error(
+        "the server refused the operator's credentials: check client-id and client-secret in the Secret that credentialsRef names"
+    )]
     Unauthorized,
-    #[error("the operator's credentials are not permitted to do this: give its external application the scope {needed}")]
+    #[error(
+        "the operator's credentials are not permitted to do this: give its external application the scope {needed}"
+    )]
     Forbidden { needed: &'static str },
     #[error("there is no such registration at the server")]
     NotFound,
