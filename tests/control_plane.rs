@@ -16,7 +16,7 @@ use crate::support::control_plane::{ADMINISTRATOR, OPERATOR};
 use crate::support::process::{Launch, runs};
 use crate::support::{Context, ControlPlane, Options, Result, apply_yaml_in, eventually, shared, wait_for};
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 /// Names the file in which the helper process below reports what it has started.
 const REPORT_VARIABLE: &str = "EXTAPP_TEST_CONTROL_PLANE_REPORT";
 
@@ -62,12 +62,12 @@ async fn a_config_map_goes_when_its_owner_is_deleted() -> Result<()> {
         ..OwnerReference::default()
     };
     let metadata = ObjectMeta { owner_references: Some(vec![reference]), ..named("owned") };
-    let owned = config_maps.create(&PostParams::default(), &ConfigMap { metadata, ..ConfigMap::default() }).await?;
-    let owned = owned.metadata.uid.context("an object without uid")?;
+    let dependent = config_maps.create(&PostParams::default(), &ConfigMap { metadata, ..ConfigMap::default() }).await?;
+    let dependent = dependent.metadata.uid.context("an object without uid")?;
 
     config_maps.delete("owner", &DeleteParams::background()).await?;
     wait_for(config_maps.clone(), "owner", LIMIT, conditions::is_deleted(&uid)).await?;
-    wait_for(config_maps, "owned", LIMIT, conditions::is_deleted(&owned)).await?;
+    wait_for(config_maps, "owned", LIMIT, conditions::is_deleted(&dependent)).await?;
     Ok(())
 }
 

@@ -28,7 +28,7 @@ pub const OPERATOR: &str = "system:serviceaccount:extapp-system:extapp";
 
 /// How often a start is tried when another process takes one of the ports between their choice and their use.
 const ATTEMPTS: usize = 5;
-const START_LIMIT: Duration = Duration::from_secs(120);
+const START_LIMIT: Duration = Duration::from_mins(2);
 
 /// Lets verifiers read the keys of service-account tokens without a token of their own.
 const ISSUER_DISCOVERY: &str = "
@@ -127,7 +127,7 @@ impl ControlPlane {
         loop {
             match Self::try_start(&assets, &options).await {
                 Err(error) if attempt < ATTEMPTS && error.to_string().contains("address already in use") => {
-                    attempt += 1
+                    attempt += 1;
                 }
                 result => return result.context("cannot start a control plane"),
             }

@@ -11,7 +11,7 @@ use super::error::{Context, Error, Result};
 use super::process::Guarded;
 use super::{Program, wait::eventually};
 
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 /// What Kubernetes gives a pod by default.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 

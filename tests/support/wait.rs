@@ -52,17 +52,15 @@ pub async fn wait_for<K>(api: Api<K>, name: &str, limit: Duration, condition: im
 where
     K: Clone + std::fmt::Debug + Send + DeserializeOwned + Resource + serde::Serialize + 'static,
 {
-    match tokio::time::timeout(limit, await_condition(api.clone(), name, condition)).await {
-        Ok(found) => found.context(format!("watching {name}")),
-        Err(_) => {
-            let seen = match api.get_opt(name).await {
-                Ok(Some(object)) => serde_json::to_string_pretty(&object)?,
-                Ok(None) => "nothing of that name".to_owned(),
-                Err(error) => error.to_string(),
-            };
-            Err(Error::new(format!("{name} was not as expected after {limit:?}; last seen: {seen}")))
-        }
+    if let Ok(found) = tokio::time::timeout(limit, await_condition(api.clone(), name, condition)).await {
+        return found.context(format!("watching {name}"));
     }
+    let seen = match api.get_opt(name).await {
+        Ok(Some(object)) => serde_json::to_string_pretty(&object)?,
+        Ok(None) => "nothing of that name".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(Error::new(format!("{name} was not as expected after {limit:?}; last seen: {seen}")))
 }
 
 /// Applies a stream of YAML documents of any kind, as `kubectl apply --server-side` does.
