@@ -1,3 +1,7 @@
-//! The tests that need more than one module: one file for each behaviour.
+//! All tests that need more than one module, as one program: it is linked once, and its tests share one control plane.
 
+mod architecture;
+mod control_plane;
 mod local_cloud;
+#[allow(dead_code, unused_imports, reason = "the examples use parts that no test does")]
+mod support;
