@@ -27,6 +27,7 @@ pub struct Current {
 }
 
 /// The secrets of a registration that can be removed now: replaced long enough ago, or added by us and never published.
+/// One whose time has come is named even if the server no longer has it, so that the status can forget it.
 pub fn removable(
     old: &[CredentialStatus],
     current: Option<&SecretId>,
@@ -37,16 +38,14 @@ pub fn removable(
 ) -> Vec<SecretId> {
     let marker = marker(uid);
     let known = |id: &SecretId| old.iter().find(|credential| credential.id == id.as_str());
-    detail
+    let unknown = detail
         .secrets
         .iter()
-        .filter(|secret| Some(&secret.id) != current)
-        .filter(|secret| match known(&secret.id) {
-            Some(credential) => is_due(credential, now),
-            None => never_published || secret.description.as_deref() == Some(marker.as_str()),
-        })
-        .map(|secret| secret.id.clone())
-        .collect()
+        .filter(|secret| known(&secret.id).is_none())
+        .filter(|secret| never_published || secret.description.as_deref() == Some(marker.as_str()))
+        .map(|secret| secret.id.clone());
+    let due = old.iter().filter(|credential| is_due(credential, now)).map(|credential| SecretId::new(&credential.id));
+    unknown.chain(due).filter(|id| Some(id) != current).collect()
 }
 
 fn is_due(credential: &CredentialStatus, now: Timestamp) -> bool {

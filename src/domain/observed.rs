@@ -170,7 +170,7 @@ fn was_settled(app: &ExternalApplication) -> bool {
 pub fn look(app: &ExternalApplication, outputs: &[SeenOutput], suspect: bool, now: Timestamp) -> Look {
     let named_by_status = status_client_id(app);
     if let Some(adopt) = &app.spec.adopt
-        && named_by_status.is_none()
+        && (named_by_status.is_none() || unsettled_intent(app).is_some())
     {
         return Look::Detail(ClientId::new(&adopt.client_id));
     }

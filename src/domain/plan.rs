@@ -73,10 +73,11 @@ pub fn plan(app: &ExternalApplication, valid: &Valid, seen: &Observed, at: Circu
     let drift = uncorrected(app, valid, seen);
     let Some((id, actual)) = known_registration(valid, seen) else {
         let steps = match &seen.registration {
-            RegistrationSeen::None { namesakes } => register(valid, seen, namesakes, None, at),
-            RegistrationSeen::Missing { id, namesakes } => register(valid, seen, namesakes, Some(id), at),
-            RegistrationSeen::Unsettled { intent, .. } => {
-                register(valid, seen, &intent.known, intent.replaces.as_ref(), at)
+            RegistrationSeen::None { namesakes } => register(valid, seen, namesakes.clone(), None, at),
+            RegistrationSeen::Missing { id, namesakes } => register(valid, seen, namesakes.clone(), Some(id), at),
+            RegistrationSeen::Unsettled { intent, search, .. } => {
+                let known = [intent.known.as_slice(), &search.namesakes].concat();
+                register(valid, seen, known, intent.replaces.as_ref(), at)
             }
             _ => Vec::new(),
         };
@@ -108,12 +109,12 @@ fn known_registration<'a>(valid: &Valid, seen: &'a Observed) -> Option<(ClientId
 fn register(
     valid: &Valid,
     seen: &Observed,
-    namesakes: &[ClientId],
+    mut known: Vec<ClientId>,
     replaces: Option<&ClientId>,
     at: Circumstances<'_>,
 ) -> Vec<Step> {
-    let mut known = namesakes.to_vec();
     known.sort();
+    known.dedup();
     let intent = Intent {
         name: valid.desired.display_name.clone(),
         digest: digest(&valid.desired),
@@ -157,13 +158,14 @@ fn converge(
     if mint {
         steps.push(Step::AddSecret(id.clone()));
     }
-    let current = secret.map(|(id, _)| id.clone());
+    let current = secret.map(|(id, _)| id);
+    let secrets_seen = actual.filter(|_| !valid.observe_only);
+    let recorded = credentials_of(app, id);
+    let removable = secrets_seen.map(|actual| to_remove(app, valid, current, actual, at.now)).unwrap_or_default();
     if secret.is_some() || mint || !valid.confidential() {
         steps.extend(publish(valid, id, secret, seen));
+        steps.extend(left_over(recorded, seen, current, &removable, valid.observe_only || mint));
     }
-    let secrets_seen = actual.filter(|_| !valid.observe_only);
-    let removable = secrets_seen.map(|actual| to_remove(app, valid, current.as_ref(), actual, at.now)).unwrap_or_default();
-    steps.extend(left_over(app, seen, current.as_ref(), &removable, valid.observe_only || mint));
     steps.extend(removable.into_iter().map(|secret| Step::RetireSecret { id: id.clone(), secret }));
     steps
 }
@@ -182,24 +184,34 @@ fn usable_secret(
         let held = seen.held.as_ref()?;
         Some((held.id.clone()?, ClientSecret::new(held.secret.expose())))
     };
-    published.or_else(held).filter(|(secret, _)| !gone_at_server(app, secret, actual, now))
+    // Each is asked for itself: a held secret is newer than a published one that the server no longer has.
+    let usable = |(secret, _): &(SecretId, ClientSecret)| !gone_at_server(app, id, secret, actual, now);
+    published.filter(usable).or_else(|| held().filter(usable))
 }
 
 /// Whether the server no longer has the secret. One that was just made is given time to show.
-fn gone_at_server(app: &ExternalApplication, secret: &SecretId, actual: Option<&Registered>, now: Timestamp) -> bool {
+fn gone_at_server(
+    app: &ExternalApplication,
+    id: &ClientId,
+    secret: &SecretId,
+    actual: Option<&Registered>,
+    now: Timestamp,
+) -> bool {
     let Some(actual) = actual else { return false };
     if actual.secrets.iter().any(|known| known.id == *secret) {
         return false;
     }
-    let recorded = credentials(app).iter().find(|credential| credential.id == secret.as_str());
+    let recorded = credentials_of(app, id).iter().find(|credential| credential.id == secret.as_str());
     let lag = jiff::SignedDuration::try_from(super::intent::READ_LAG).unwrap_or_default();
     recorded.is_some_and(|credential| {
         credential.created_at.as_ref().is_none_or(|created| now.duration_since(created.0) > lag)
     })
 }
 
-fn credentials(app: &ExternalApplication) -> &[CredentialStatus] {
-    app.status.as_ref().map_or(&[], |status| &status.credentials)
+/// The secrets that the status lists for this registration. Those of one that it replaces went with that one.
+fn credentials_of<'a>(app: &'a ExternalApplication, id: &ClientId) -> &'a [CredentialStatus] {
+    let status = app.status.as_ref().filter(|status| status.client_id.as_deref() == Some(id.as_str()));
+    status.map_or(&[], |status| &status.credentials)
 }
 
 fn to_remove(
@@ -211,7 +223,7 @@ fn to_remove(
 ) -> Vec<SecretId> {
     // What a lost create left behind was never published; what an adopted registration had belongs to others.
     let never_published = app.spec.adopt.is_none() && unsettled_intent(app).is_some();
-    credentials::removable(credentials(app), current, actual, &valid.uid, never_published, now)
+    credentials::removable(credentials_of(app, &actual.client_id), current, actual, &valid.uid, never_published, now)
 }
 
 fn publish(
@@ -226,11 +238,18 @@ fn publish(
         .outputs
         .iter()
         .filter_map(|output| {
+            let standing = |name: &str| {
+                seen.outputs.iter().find(|object| object.kind == output.kind && object.name == name)
+            };
+            // A Secret whose key is still to be made cannot be rendered yet: a template may need the key, and the name
+            // of an immutable object depends on it.
+            if key.is_none() && valid.confidential() && output.kind == OutputKind::Secret {
+                let over = standing(&output.name).filter(|_| !output.immutable).map(Standing::of);
+                return Some(Step::Publish { output: output.clone(), over });
+            }
             let rendered = render(output, &facts, key).ok()?;
-            let standing = seen.outputs.iter().find(|object| object.kind == rendered.kind && object.name == rendered.name);
-            // A Secret without its key is only rendered to learn the name: it is written once the key is there.
-            let complete = key.is_some() || !valid.confidential() || output.kind == OutputKind::ConfigMap;
-            if complete && standing.is_some_and(|object| object.ours && object.says(&rendered)) {
+            let standing = standing(&rendered.name);
+            if standing.is_some_and(|object| object.ours && object.says(&rendered)) {
                 return None;
             }
             Some(Step::Publish { output: output.clone(), over: standing.map(Standing::of) })
@@ -240,7 +259,7 @@ fn publish(
 
 /// Objects that the spec does not ask for. An immutable one stays as long as the credential in it lives.
 fn left_over(
-    app: &ExternalApplication,
+    recorded: &[CredentialStatus],
     seen: &Observed,
     current: Option<&SecretId>,
     removable: &[SecretId],
@@ -248,7 +267,7 @@ fn left_over(
 ) -> Vec<Step> {
     let lives = |id: &str| {
         current.is_some_and(|current| current.as_str() == id)
-            || (credentials(app).iter().any(|credential| credential.id == id)
+            || (recorded.iter().any(|credential| credential.id == id)
                 && !removable.iter().any(|secret| secret.as_str() == id))
     };
     let goes = |item: &&LeftOver| {
@@ -267,4 +286,8 @@ fn uncorrected(app: &ExternalApplication, valid: &Valid, seen: &Observed) -> Vec
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world;
