@@ -148,12 +148,10 @@ fn converge(
     if !has_finalizer(app) && !valid.observe_only {
         steps.push(Step::Guard);
     }
-    if let Some(actual) = actual.filter(|_| !valid.observe_only) {
-        let differences = difference::between(&valid.desired, actual);
-        if !differences.is_empty() {
-            steps.push(Step::Update { id: id.clone(), differences });
-        }
-    }
+    // One that a lost create made is known by what was asked for then. It is changed only after an object names it: a
+    // crash in between would leave nothing that proves it to be ours.
+    let (first, last) = if valid.taken_over.is_some() { (None, actual) } else { (actual, None) };
+    steps.extend(first.and_then(|actual| update(valid, actual)));
     let mint = valid.confidential() && secret.is_none() && !valid.observe_only;
     if mint {
         steps.push(Step::AddSecret(id.clone()));
@@ -166,8 +164,15 @@ fn converge(
         steps.extend(publish(valid, id, secret, seen));
         steps.extend(left_over(recorded, seen, current, &removable, valid.observe_only || mint));
     }
+    steps.extend(last.and_then(|actual| update(valid, actual)));
     steps.extend(removable.into_iter().map(|secret| Step::RetireSecret { id: id.clone(), secret }));
     steps
+}
+
+fn update(valid: &Valid, actual: &Registered) -> Option<Step> {
+    let differences = difference::between(&valid.desired, actual);
+    let due = !valid.observe_only && !differences.is_empty();
+    due.then(|| Step::Update { id: actual.client_id.clone(), differences })
 }
 
 /// The secret that is published, or that the server gave out and that only has to be written.
@@ -222,8 +227,8 @@ fn to_remove(
     now: Timestamp,
 ) -> Vec<SecretId> {
     // What a lost create left behind was never published; what an adopted registration had belongs to others.
-    let never_published = app.spec.adopt.is_none() && unsettled_intent(app).is_some();
-    credentials::removable(credentials_of(app, &actual.client_id), current, actual, &valid.uid, never_published, now)
+    let lost_create = unsettled_intent(app).filter(|_| app.spec.adopt.is_none()).map(|intent| intent.at);
+    credentials::removable(credentials_of(app, &actual.client_id), current, actual, &valid.uid, lost_create, now)
 }
 
 fn publish(

@@ -101,6 +101,17 @@ fn a_create_whose_answer_was_lost_is_settled_not_repeated() {
 }
 
 #[test]
+fn a_registration_that_was_taken_over_is_changed_only_after_an_object_names_it() {
+    let mut app = with_intent(app(), &intent());
+    app.spec.display_name = Some("Renamed".into());
+    let expected = [
+        "take over id-9", "add secret to id-9", "publish invoice-sync-oauth", "update id-9: displayName",
+        "retire secret 1 of id-9",
+    ];
+    assert_eq!(steps(&app, &observed().unsettled(&intent(), &[registered("id-9")])), expected);
+}
+
+#[test]
 fn a_create_that_never_arrived_is_sent_under_a_new_intent() {
     let app = with_intent(app(), &intent());
     let seen = observed().unsettled(&intent(), &[]);
