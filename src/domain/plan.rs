@@ -10,7 +10,7 @@ use super::outputs::{Key, ResolvedOutput, SeenOutput, render};
 use super::registration::{ClientId, ClientSecret, Registered, SecretId};
 use super::validate::Valid;
 use crate::api::ExternalApplication;
-use crate::api::external_application::{CredentialStatus, FieldDifference, OutputKind};
+use crate::api::external_application::{CredentialState, CredentialStatus, FieldDifference, OutputKind};
 
 /// One thing to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -113,6 +113,8 @@ fn register(
     replaces: Option<&ClientId>,
     at: Circumstances<'_>,
 ) -> Vec<Step> {
+    // An object that already names a registration must not look as if the coming create had led to that one.
+    known.extend(seen.outputs.iter().filter_map(SeenOutput::client_id));
     known.sort();
     known.dedup();
     let intent = Intent {
@@ -184,14 +186,25 @@ fn usable_secret(
     seen: &Observed,
     now: Timestamp,
 ) -> Option<(SecretId, ClientSecret)> {
-    let published = seen.outputs.iter().find_map(|output| output.intact_secret(&valid.uid, id));
+    let published = seen.outputs.iter().filter_map(|output| output.intact_secret(&valid.uid, id));
     let held = || {
         let held = seen.held.as_ref()?;
         Some((held.id.clone()?, ClientSecret::new(held.secret.expose())))
     };
-    // Each is asked for itself: a held secret is newer than a published one that the server no longer has.
-    let usable = |(secret, _): &(SecretId, ClientSecret)| !gone_at_server(app, id, secret, actual, now);
-    published.filter(usable).or_else(|| held().filter(usable))
+    // Versions of an immutable object carry secrets of several ages. One that the status does not list yet is the newest.
+    let age = |secret: &SecretId| {
+        let rank = match credentials_of(app, id).iter().find(|credential| credential.id == secret.as_str()) {
+            None => 2,
+            Some(credential) if credential.state == CredentialState::Active => 1,
+            Some(_) => 0,
+        };
+        let known = actual.and_then(|actual| actual.secrets.iter().find(|known| known.id == *secret));
+        (rank, known.and_then(|known| known.created_at))
+    };
+    published
+        .chain(held())
+        .filter(|(secret, _)| !gone_at_server(app, id, secret, actual, now))
+        .max_by_key(|(secret, _)| age(secret))
 }
 
 /// Whether the server no longer has the secret. One that was just made is given time to show.
@@ -206,11 +219,16 @@ fn gone_at_server(
     if actual.secrets.iter().any(|known| known.id == *secret) {
         return false;
     }
-    let recorded = credentials_of(app, id).iter().find(|credential| credential.id == secret.as_str());
+    let all = credentials_of(app, id);
+    let recorded = all.iter().find(|credential| credential.id == secret.as_str());
     let lag = jiff::SignedDuration::try_from(super::intent::READ_LAG).unwrap_or_default();
-    recorded.is_some_and(|credential| {
-        credential.created_at.as_ref().is_none_or(|created| now.duration_since(created.0) > lag)
-    })
+    match recorded {
+        Some(credential) => {
+            credential.created_at.as_ref().is_none_or(|created| now.duration_since(created.0) > lag)
+        }
+        // Written before the first report, or brought back from a backup long after it was removed.
+        None => !all.is_empty(),
+    }
 }
 
 /// The secrets that the status lists for this registration. Those of one that it replaces went with that one.

@@ -8,6 +8,7 @@ use crate::domain::fixtures::{
     NOON, app, guarded, intent, observed, published, registered, secret_info, seen_output, settled, valid, with_intent,
 };
 use crate::domain::intent::Search;
+use crate::domain::observed::{Look, look};
 use crate::domain::outputs::{CLIENT_ID, Content};
 use crate::domain::validate::validate;
 
@@ -251,6 +252,14 @@ fn a_registration_deleted_at_the_server_is_made_again_over_the_standing_secret()
 }
 
 #[test]
+fn an_object_that_names_a_registration_from_before_the_create_proves_nothing() {
+    let seen = observed().output(published(&app(), "id-8", "1"));
+    let Some(Step::RecordIntent(intent)) = decide(&app(), &seen).steps.into_iter().next() else { panic!("an intent") };
+    assert_eq!(intent.known, [ClientId::new("id-8")]);
+    assert!(matches!(look(&with_intent(app(), &intent), &seen.outputs, false, NOON), Look::Search(_)));
+}
+
+#[test]
 fn a_renamed_output_is_published_before_the_old_one_goes_and_without_a_new_secret() {
     let before = with_outputs(&serde_json::json!([{"name": "old"}]));
     let app = settled(with_outputs(&serde_json::json!([{"name": "new"}])), "id-9", "1");
@@ -334,6 +343,32 @@ fn a_missing_finalizer_is_written_first() {
     let edited = Registered { display_name: "Else".into(), ..registered("id-9") };
     let seen = observed().present(edited).output(published(&app, "id-9", "1"));
     assert_eq!(steps(&app, &seen), ["guard", "update id-9: displayName"]);
+}
+
+#[test]
+fn of_several_versions_the_one_that_is_reported_as_active_is_current() {
+    let spec = serde_json::json!([{"name": "x", "immutable": true}]);
+    let mut app = settled(with_outputs(&spec), "id-9", "1");
+    let credentials = &mut app.status.as_mut().expect("a status").credentials;
+    credentials.push(CredentialStatus { id: "0".into(), state: CredentialState::Retiring, ..credentials[0].clone() });
+    credentials.push(CredentialStatus { id: "2".into(), state: CredentialState::Retiring, ..credentials[0].clone() });
+    for order in [["0", "1", "2"], ["2", "1", "0"]] {
+        let seen = order.iter().fold(observed().unread("id-9"), |seen, id| seen.left_over(published(&app, "id-9", id), true));
+        let plan = decide(&app, &seen);
+        assert_eq!(plan.secret.map(|(id, _)| id), Some(SecretId::new("1")));
+        assert_eq!(plan.steps, []);
+    }
+}
+
+#[test]
+fn a_secret_object_brought_back_from_a_backup_is_written_anew() {
+    let app = settled(app(), "id-9", "2");
+    let old = published(&app, "id-9", "1");
+    let detail = Look::Detail(ClientId::new("id-9"));
+    assert_eq!(look(&app, std::slice::from_ref(&old), false, NOON), detail);
+    let seen = observed().present(registered_as(&app, "id-9", &["2"])).output(old);
+    let expected = ["add secret to id-9", "publish invoice-sync-oauth over uid-of-invoice-sync-oauth"];
+    assert_eq!(steps(&app, &seen), expected);
 }
 
 #[test]

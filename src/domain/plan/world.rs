@@ -56,6 +56,8 @@ pub struct World {
     pub app: ExternalApplication,
     pub registrations: BTreeMap<ClientId, Registration>,
     pub objects: BTreeMap<(OutputKind, String), Object>,
+    /// Everything that was ever published.
+    pub backup: Vec<((OutputKind, String), Object)>,
     held: Option<(ClientId, SecretId, String)>,
     identity: String,
     count: u32,
@@ -80,6 +82,7 @@ impl World {
             app,
             registrations: BTreeMap::new(),
             objects: BTreeMap::new(),
+            backup: Vec::new(),
             held: None,
             identity: "me-0".into(),
             count: 0,
@@ -370,7 +373,9 @@ impl World {
         }
         let uid = self.objects.get(&place).map_or_else(|| format!("uid-{}", self.count), |there| there.uid.clone());
         let version = self.next().to_string();
-        self.objects.insert(place, Object::written(rendered, uid, version));
+        let object = Object::written(rendered, uid, version);
+        self.backup.push((place.clone(), object.clone()));
+        self.objects.insert(place, object);
         pass.unwritten -= 1;
         if pass.unwritten == 0 {
             self.held = None;
