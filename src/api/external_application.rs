@@ -144,7 +144,7 @@ pub struct RequestedResource {
     .message("template must be set with `format: Template`, and only with it"))]
 pub struct Output {
     /// The object's name. With `immutable: true` a short hash is appended, and `status.binding` names the current one.
-    #[schemars(length(min = 1, max = 244), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 244), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
     pub name: String,
     /// Secret or ConfigMap. A ConfigMap never carries the client secret. Default: Secret for a Confidential application,
     /// ConfigMap for a NonConfidential one.
@@ -169,12 +169,16 @@ pub struct Output {
     #[schemars(extend("maxProperties" = 32))]
     #[x_kube(validation = Rule::new("self.all(k, size(k) <= 317 && !k.startsWith('extapp.dev/') && k != 'app.kubernetes.io/managed-by')")
         .message("the labels app.kubernetes.io/managed-by and extapp.dev/… are the operator's own"))]
+    #[x_kube(validation = Rule::new("self.all(k, k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))")
+        .message("a key of labels must be a Kubernetes label key, such as team or example.com/team"))]
     pub labels: BTreeMap<String, super::common::LabelValue>,
     /// Annotations of the object. Nothing is copied from the application.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
     #[x_kube(validation = Rule::new("self.all(k, size(k) <= 317 && !k.startsWith('extapp.dev/'))")
         .message("annotations of extapp.dev/… are the operator's own"))]
+    #[x_kube(validation = Rule::new("self.all(k, k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))")
+        .message("a key of annotations must be a Kubernetes annotation key, such as team or example.com/team"))]
     pub annotations: BTreeMap<String, AnnotationText>,
     /// Make the object immutable and name it `<name>-<short hash>`; a change makes a new one. Pods that run keep what
     /// they were started with; an old object goes when its credential does.
