@@ -175,17 +175,6 @@ async fn what_cannot_change_says_so_and_the_rest_can() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_an_operator_of_an_earlier_rule_accepted_can_still_be_edited() -> Result<()> {
-    let (_, namespace, client) = installed().await?;
-    apply_yaml_in(&client, namespace.name(), &base("ExternalApplication").to_string()).await?;
-    let application = api(&client, &namespace, "ExternalApplication");
-    let finalizers = json!({"metadata": {"finalizers": ["extapp.dev/registration"]}});
-    assert_eq!(patched(&application, "sample", &finalizers).await?, "");
-    assert_eq!(patched(&application, "sample", &json!({"metadata": {"finalizers": null}})).await?, "");
-    Ok(())
-}
-
-#[tokio::test]
 async fn two_people_can_each_keep_their_own_entry_of_a_list() -> Result<()> {
     let (_, namespace, client) = installed().await?;
     let application = api(&client, &namespace, "ExternalApplication");
