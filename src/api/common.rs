@@ -39,8 +39,8 @@ pub struct Deletion {
 #[serde(transparent)]
 pub struct HumanDuration(
     #[schemars(length(max = 32), extend("x-kubernetes-validations" = [{
-        "rule": "self.matches('^([0-9]{1,6}[smhd])+$')",
-        "message": "must be a duration such as 90s, 30m, 1h30m or 7d"
+        "rule": "self.matches('^([0-9]{1,6}[smhd])+$') && self.matches('[1-9]')",
+        "message": "must be a duration such as 90s, 30m, 1h30m or 7d, and more than nothing"
     }]))]
     pub String,
 );

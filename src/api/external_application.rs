@@ -129,14 +129,14 @@ pub struct RequestedResource {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128), inner(length(min = 1, max = 128)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
-    #[x_kube(validation = Rule::new(r"self.all(s, !s.contains('*') && !s.contains(' '))")
+    #[x_kube(validation = Rule::new(r"self.all(s, s.matches('^[^\\s*]+$'))")
         .message("every scope must be one name, such as OR.Jobs.Read: no `*`, no white space"))]
     pub user_scopes: Vec<String>,
     /// Scopes for the application itself, through client credentials. Confidential applications only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128), inner(length(min = 1, max = 128)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
-    #[x_kube(validation = Rule::new(r"self.all(s, !s.contains('*') && !s.contains(' '))")
+    #[x_kube(validation = Rule::new(r"self.all(s, s.matches('^[^\\s*]+$'))")
         .message("every scope must be one name, such as OR.Jobs.Read: no `*`, no white space"))]
     pub application_scopes: Vec<String>,
 }

@@ -162,6 +162,27 @@ fn what_belongs_to_the_operator_cannot_be_asked_for_in_an_output() {
 }
 
 #[test]
+fn names_scopes_durations_and_labels_are_judged_as_kubernetes_and_servers_do() {
+    let output = |output: Value| vec![("/spec/outputs", json!([output]))];
+    let scope = |scope: &str| vec![("/spec/resources", json!([{"name": "R", "applicationScopes": [scope]}]))];
+    let patience = |text: &str| vec![("/spec/deletion", json!({"giveUpAfter": text}))];
+    let label = |value: &str| output(json!({"name": "a", "labels": {"team": value}}));
+    for (name, right) in [("a", true), ("a.b-c", true), ("a..b", false), ("-a", false), ("A", false), ("a.-b", false)] {
+        let said = refused(&with(base(), &output(json!({"name": name}))));
+        assert_eq!(said.is_empty(), right, "{name}: {said}");
+    }
+    for (text, right) in [("OR.Jobs", true), ("OR.*", false), ("a b", false), ("a\tb", false)] {
+        assert_eq!(refused(&with(base(), &scope(text))).is_empty(), right, "{text}");
+    }
+    for (text, right) in [("90s", true), ("1h30m", true), ("0s", false), ("1w", false), ("60", false), ("", false)] {
+        assert_eq!(refused(&with(base(), &patience(text))).is_empty(), right, "{text}");
+    }
+    for (text, right) in [("", true), ("finance", true), ("a b", false), ("-a", false)] {
+        assert_eq!(refused(&with(base(), &label(text))).is_empty(), right, "{text}");
+    }
+}
+
+#[test]
 fn a_registration_keeps_its_server_and_its_type() {
     let old = application(&base());
     let update = |changes: &[(&str, Value)]| {

@@ -310,3 +310,5 @@ fn type_matches(valid: &Valid, actual: &Registered) -> Result<(), Finding> {
     Err(Finding::stalled(Reason::AdoptionRefused, message))
 }
 
+#[cfg(test)]
+mod tests;
