@@ -7,7 +7,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::support::{ControlPlane, Context, Error, Result, TestNamespace, apply_yaml, apply_yaml_in, shared};
+use crate::support::{Context, ControlPlane, Error, Result, TestNamespace, apply_yaml, apply_yaml_in, shared};
 
 const WRONG: &str = include_str!("admission/wrong.yaml");
 const WHOLE: &str = include_str!("admission/whole.yaml");
@@ -168,7 +168,11 @@ async fn what_cannot_change_says_so_and_the_rest_can() -> Result<()> {
     let resource = api(&client, &namespace, "ApiResource");
     let said = patched(&resource, "sample", &json!({"spec": {"identifier": "Else"}})).await?;
     assert!(said.contains("identifier is immutable: delete this object and make another"), "{said}");
-    for spec in [json!({"displayName": "Else", "suspend": true}), json!({"management": "Observe"}), json!({"displayName": null})] {
+    for spec in [
+        json!({"displayName": "Else", "suspend": true}),
+        json!({"management": "Observe"}),
+        json!({"displayName": null}),
+    ] {
         assert_eq!(patched(&application, "sample", &json!({"spec": spec})).await?, "", "{spec}");
     }
     Ok(())
@@ -192,7 +196,10 @@ async fn two_people_can_each_keep_their_own_entry_of_a_list() -> Result<()> {
         let entries = object.data["spec"][list].as_array().into_iter().flatten();
         entries.filter_map(|entry| Some(entry["name"].as_str()?.to_owned())).collect()
     };
-    assert_eq!((names(&both, "resources"), names(&both, "outputs")), (vec!["A".into(), "B".into()], vec!["a".into(), "b".into()]));
+    assert_eq!(
+        (names(&both, "resources"), names(&both, "outputs")),
+        (vec!["A".into(), "B".into()], vec!["a".into(), "b".into()])
+    );
     second["spec"] = json!({});
     let one = apply("team", &second).await?;
     assert_eq!(names(&one, "resources"), ["A"], "only what the second one had applied went with it");
@@ -215,7 +222,10 @@ async fn kubectl_get_shows_what_people_ask_for_first() -> Result<()> {
         let output = control_plane.kubectl([&["get", "-n", namespace.name()], arguments].concat()).output()?;
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        Ok(text.lines().map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(Into::into).collect()).collect())
+        Ok(text
+            .lines()
+            .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(Into::into).collect())
+            .collect())
     };
     let narrow = rows(&["extapp"])?;
     assert_eq!(narrow[0], ["NAME", "READY", "REASON", "TYPE", "CLIENT-ID", "SERVER", "AGE"]);

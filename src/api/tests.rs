@@ -29,7 +29,9 @@ fn offences(path: &str, schema: &Value) -> Vec<&'static str> {
     let has = |key: &str| !schema[key].is_null();
     let bounded = has("maxLength") || has("enum") || schema["format"] == json!("date-time");
     let described = has("description") || path.ends_with("[]") || path.ends_with("{}");
-    let of_the_api_server = ["apiVersion", "kind", "metadata"].iter().any(|name| path.rsplit_once('.').is_some_and(|(head, last)| last == *name && !head.contains('.')));
+    let of_the_api_server = ["apiVersion", "kind", "metadata"]
+        .iter()
+        .any(|name| path.rsplit_once('.').is_some_and(|(head, last)| last == *name && !head.contains('.')));
     [
         (in_spec && is("string") && !bounded, "a text without maxLength"),
         (in_spec && is("array") && !has("maxItems"), "a list without maxItems"),
@@ -66,7 +68,10 @@ fn every_text_and_list_is_bounded_and_described() {
 fn an_unbounded_or_undescribed_place_is_named() {
     let said = |schema: Value| offences("Kind.spec.field", &schema);
     assert_eq!(said(json!({"type": "string", "description": "d"})), ["a text without maxLength"]);
-    assert_eq!(said(json!({"type": "array", "description": "d"})), ["a list without maxItems", "a list without x-kubernetes-list-type"]);
+    assert_eq!(
+        said(json!({"type": "array", "description": "d"})),
+        ["a list without maxItems", "a list without x-kubernetes-list-type"]
+    );
     assert_eq!(said(json!({"type": "integer", "format": "uint32"})), ["no description", "a number that is unsigned"]);
     assert_eq!(said(json!({"type": "boolean", "description": "d", "nullable": true})), ["nullable"]);
     assert_eq!(said(json!({"type": "string", "description": "d", "maxLength": 3})), [""; 0]);
@@ -130,17 +135,38 @@ fn the_rules_of_an_application_hold_in_both_directions() {
         "template must be set",
     );
     tells_apart(&[("/spec/displayName", json!(" a"))], &[("/spec/displayName", json!("a b"))], "white space");
-    tells_apart(&[("/spec/adopt", json!({"clientId": "a b"}))], &[("/spec/adopt", json!({"clientId": "a-b"}))], "must be a client id");
-    tells_apart(&[("/metadata/name", json!("a".repeat(201)))], &[("/metadata/name", json!("a".repeat(200)))], "at most 200");
+    tells_apart(
+        &[("/spec/adopt", json!({"clientId": "a b"}))],
+        &[("/spec/adopt", json!({"clientId": "a-b"}))],
+        "must be a client id",
+    );
+    tells_apart(
+        &[("/metadata/name", json!("a".repeat(201)))],
+        &[("/metadata/name", json!("a".repeat(200)))],
+        "at most 200",
+    );
 }
 
 #[test]
 fn redirect_uris_are_judged_one_by_one() {
     let uris = |uri: &str| [("/spec/redirectUris", json!(["https://a.example/", uri]))];
-    for uri in ["https://a.example", "https://a.example/x?y=z", "http://localhost:8080/cb", "http://127.0.0.1/", "http://[::1]:1/x"] {
+    for uri in [
+        "https://a.example",
+        "https://a.example/x?y=z",
+        "http://localhost:8080/cb",
+        "http://127.0.0.1/",
+        "http://[::1]:1/x",
+    ] {
         assert_eq!(refused(&with(base(), &uris(uri))), "", "{uri}");
     }
-    for uri in ["http://a.example/", "ftp://a.example/", "http://localhost.example/", "https://me@a.example/", "/cb", "https:///x"] {
+    for uri in [
+        "http://a.example/",
+        "ftp://a.example/",
+        "http://localhost.example/",
+        "https://me@a.example/",
+        "/cb",
+        "https:///x",
+    ] {
         assert!(refused(&with(base(), &uris(uri))).contains("must be https://host/path"), "{uri}");
     }
     for uri in ["https://a.example/*", "https://a.example/a,b", "https://a.example/#x"] {
@@ -151,7 +177,11 @@ fn redirect_uris_are_judged_one_by_one() {
 #[test]
 fn what_belongs_to_the_operator_cannot_be_asked_for_in_an_output() {
     let output = |field: &str, value: Value| [("/spec/outputs", json!([{"name": "a", field: value}]))];
-    for (field, key) in [("labels", "extapp.dev/x"), ("labels", "app.kubernetes.io/managed-by"), ("annotations", "extapp.dev/client-id")] {
+    for (field, key) in [
+        ("labels", "extapp.dev/x"),
+        ("labels", "app.kubernetes.io/managed-by"),
+        ("annotations", "extapp.dev/client-id"),
+    ] {
         assert!(refused(&with(base(), &output(field, json!({key: "x"})))).contains("the operator's own"), "{key}");
         assert_eq!(refused(&with(base(), &output(field, json!({"team": "x"})))), "");
     }
@@ -186,10 +216,16 @@ fn names_scopes_durations_and_labels_are_judged_as_kubernetes_and_servers_do() {
 fn a_registration_keeps_its_server_and_its_type() {
     let old = application(&base());
     let update = |changes: &[(&str, Value)]| {
-        application(&with(base(), changes)).validate_cel_update(&old).err().map(|errors| errors.to_string()).unwrap_or_default()
+        application(&with(base(), changes))
+            .validate_cel_update(&old)
+            .err()
+            .map(|errors| errors.to_string())
+            .unwrap_or_default()
     };
     assert!(update(&[("/spec/serverRef", json!({"name": "else"}))]).contains("serverRef is immutable"));
-    assert!(update(&[("/spec/serverRef", json!({"name": "cloud", "namespace": "b"}))]).contains("serverRef is immutable"));
+    assert!(
+        update(&[("/spec/serverRef", json!({"name": "cloud", "namespace": "b"}))]).contains("serverRef is immutable")
+    );
     let public = [
         ("/spec/type", json!("NonConfidential")),
         ("/spec/resources", json!([{"name": "R", "userScopes": ["S"]}])),

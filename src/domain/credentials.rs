@@ -96,9 +96,10 @@ fn active(old: &[CredentialStatus], current: &Current) -> CredentialStatus {
         kind: CredentialKind::Secret,
         state: CredentialState::Active,
         created_at: current.created_at.map(whole).or_else(|| before.and_then(|c| c.created_at.clone())),
-        expires_at: current.expires_at.map(whole).or_else(|| {
-            before.filter(|c| c.state == CredentialState::Active).and_then(|c| c.expires_at.clone())
-        }),
+        expires_at: current
+            .expires_at
+            .map(whole)
+            .or_else(|| before.filter(|c| c.state == CredentialState::Active).and_then(|c| c.expires_at.clone())),
     }
 }
 
@@ -162,7 +163,11 @@ mod tests {
         let secrets = vec![secret_info("1", None), secret_info("2", None), later];
         let detail = Registered { secrets, ..registered("id") };
         let two = SecretId::new("2");
-        assert_eq!(ids(&removable(&[], Some(&two), &detail, "app-uid", Some(NOON), NOON)), ["1"], "a later one may be anybody's");
+        assert_eq!(
+            ids(&removable(&[], Some(&two), &detail, "app-uid", Some(NOON), NOON)),
+            ["1"],
+            "a later one may be anybody's"
+        );
     }
 
     #[test]

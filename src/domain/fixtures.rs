@@ -124,6 +124,7 @@ pub fn observed() -> Observed {
 }
 
 /// One word after the other, as a test needs them.
+#[allow(clippy::return_self_not_must_use, reason = "a test that drops it does nothing")]
 impl Observed {
     pub fn registration(mut self, registration: RegistrationSeen) -> Self {
         self.registration = registration;

@@ -223,9 +223,7 @@ fn gone_at_server(
     let recorded = all.iter().find(|credential| credential.id == secret.as_str());
     let lag = jiff::SignedDuration::try_from(super::intent::READ_LAG).unwrap_or_default();
     match recorded {
-        Some(credential) => {
-            credential.created_at.as_ref().is_none_or(|created| now.duration_since(created.0) > lag)
-        }
+        Some(credential) => credential.created_at.as_ref().is_none_or(|created| now.duration_since(created.0) > lag),
         // Written before the first report, or brought back from a backup long after it was removed.
         None => !all.is_empty(),
     }
@@ -249,21 +247,15 @@ fn to_remove(
     credentials::removable(credentials_of(app, &actual.client_id), current, actual, &valid.uid, lost_create, now)
 }
 
-fn publish(
-    valid: &Valid,
-    id: &ClientId,
-    secret: Option<&(SecretId, ClientSecret)>,
-    seen: &Observed,
-) -> Vec<Step> {
+fn publish(valid: &Valid, id: &ClientId, secret: Option<&(SecretId, ClientSecret)>, seen: &Observed) -> Vec<Step> {
     let facts = valid.facts(id);
     let key = secret.map(|(id, secret)| Key { id, secret });
     valid
         .outputs
         .iter()
         .filter_map(|output| {
-            let standing = |name: &str| {
-                seen.outputs.iter().find(|object| object.kind == output.kind && object.name == name)
-            };
+            let standing =
+                |name: &str| seen.outputs.iter().find(|object| object.kind == output.kind && object.name == name);
             // A Secret whose key is still to be made cannot be rendered yet: a template may need the key, and the name
             // of an immutable object depends on it.
             if key.is_none() && valid.confidential() && output.kind == OutputKind::Secret {

@@ -54,7 +54,8 @@ fn respec(app: &mut ExternalApplication, confidential: bool, spec: Spec) {
     let field = if confidential { "applicationScopes" } else { "userScopes" };
     // Only a Secret can carry the secret, and only where there is one.
     let secret = if confidential { "{{ clientSecret }}" } else { "{{ clientId }}" };
-    let outputs: serde_json::Value = serde_json::from_str(&OUTPUTS[spec.outputs].replace("SECRET", secret)).expect("json");
+    let outputs: serde_json::Value =
+        serde_json::from_str(&OUTPUTS[spec.outputs].replace("SECRET", secret)).expect("json");
     let mut whole = json!({
         "serverRef": {"name": "cloud"},
         "displayName": if spec.renamed { "Renamed" } else { "Invoice sync" },
@@ -71,9 +72,8 @@ fn respec(app: &mut ExternalApplication, confidential: bool, spec: Spec) {
 }
 
 fn specs() -> impl Strategy<Value = Spec> {
-    (any::<bool>(), any::<bool>(), 0..OUTPUTS.len(), prop::bool::weighted(0.15)).prop_map(
-        |(renamed, more_scopes, outputs, observe)| Spec { renamed, more_scopes, outputs, observe },
-    )
+    (any::<bool>(), any::<bool>(), 0..OUTPUTS.len(), prop::bool::weighted(0.15))
+        .prop_map(|(renamed, more_scopes, outputs, observe)| Spec { renamed, more_scopes, outputs, observe })
 }
 
 fn events() -> impl Strategy<Value = Event> {
@@ -118,7 +118,8 @@ fn ours(world: &World) -> Option<ClientId> {
 
 fn happen(world: &mut World, event: &Event, confidential: bool) {
     let nth = |world: &World, which: usize| {
-        let own: Vec<_> = world.objects.iter().filter(|(_, object)| object.ours).map(|(place, _)| place.clone()).collect();
+        let own: Vec<_> =
+            world.objects.iter().filter(|(_, object)| object.ours).map(|(place, _)| place.clone()).collect();
         own.get(which).cloned()
     };
     match event {
@@ -137,7 +138,8 @@ fn happen(world: &mut World, event: &Event, confidential: bool) {
             }
         }
         Event::SecretDeletedAtServer => {
-            let first = ours(world).and_then(|id| Some((id.clone(), world.registrations[&id].actual.secrets.first()?.id.clone())));
+            let first = ours(world)
+                .and_then(|id| Some((id.clone(), world.registrations[&id].actual.secrets.first()?.id.clone())));
             if let Some((id, secret)) = first {
                 world.remove_secret(&id, &secret);
             }
@@ -216,12 +218,15 @@ fn is_as_wanted(world: &World, confidential: bool) {
     assert_eq!(status_client_id(&world.app).as_ref(), Some(&own[0].actual.client_id));
     for output in resolve(&world.app) {
         let there = |((kind, name), object): (&(OutputKind, String), &super::world::Object)| {
-            object.ours && *kind == output.kind && (*name == output.name || (output.immutable && name.starts_with(&output.name)))
+            object.ours
+                && *kind == output.kind
+                && (*name == output.name || (output.immutable && name.starts_with(&output.name)))
         };
         assert!(world.objects.iter().any(there), "{} is published", output.name);
     }
     assert_eq!(world.authenticates(), confidential, "a secret for those alone that can keep one");
-    let secrets = world.objects.values().filter(|object| object.ours).any(|object| object.data.contains_key("client-secret"));
+    let secrets =
+        world.objects.values().filter(|object| object.ours).any(|object| object.data.contains_key("client-secret"));
     assert!(confidential || (!secrets && own[0].actual.secrets.is_empty()));
     let hanging = world.objects.values().filter(|object| !object.ours).count();
     assert_eq!(hanging, 1, "the object of others is there");

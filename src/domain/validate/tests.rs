@@ -104,7 +104,10 @@ fn the_schemas_rules_hold_without_the_schema_too() {
 
 #[test]
 fn the_oldest_applications_of_a_namespace_have_its_places() {
-    let limited = |older| Observed { older_siblings: older, ..seen_with_server(&json!({"limits": {"applicationsPerNamespace": 2}})) };
+    let limited = |older| Observed {
+        older_siblings: older,
+        ..seen_with_server(&json!({"limits": {"applicationsPerNamespace": 2}}))
+    };
     assert!(accepted(&app(), &limited(1)));
     stalls(&app(), &limited(2), Reason::LimitReached, &["allows 2 applications"]);
     assert_eq!(refusal(&app(), &limited(2)).retry, Retry::Backoff, "no watch tells when a place is free");
@@ -137,7 +140,8 @@ fn a_foreign_object_in_the_way_is_left_alone_even_before_the_first_registration(
 
 #[test]
 fn a_template_that_cannot_be_rendered_is_found_before_anything_is_made() {
-    let template = |text: &str| spec(&json!({"outputs": [{"name": "a", "format": "Template", "template": {"k": text}}]}));
+    let template =
+        |text: &str| spec(&json!({"outputs": [{"name": "a", "format": "Template", "template": {"k": text}}]}));
     stalls(&template("{{ nothing }}"), &observed(), Reason::TemplateInvalid, &["output a, key k"]);
     assert!(accepted(&template("{{ clientSecret }}"), &observed()));
 }
@@ -149,7 +153,12 @@ fn an_adoption_is_refused_where_the_registration_is_not_free() {
     stalls(&adopting("operator"), &seen(), Reason::AdoptionRefused, &["the operator's own registration"]);
     let claimed = Observed { claimant: Some("team-b/other".into()), ..seen() };
     stalls(&adopting("id-9"), &claimed, Reason::AdoptionRefused, &["belongs to ExternalApplication team-b/other"]);
-    stalls(&settled(adopting("id-9"), "id-8", "1"), &seen(), Reason::AdoptionRefused, &["already stands for registration id-8"]);
+    stalls(
+        &settled(adopting("id-9"), "id-8", "1"),
+        &seen(),
+        Reason::AdoptionRefused,
+        &["already stands for registration id-8"],
+    );
 }
 
 #[test]
@@ -181,10 +190,18 @@ fn an_adopted_or_observed_registration_that_is_gone_is_not_made_again() {
 fn a_lost_create_is_ambiguous_waited_for_or_held_by_another_process() {
     let app = with_intent(app(), &intent());
     let two = [registered("id-9"), registered("id-10")];
-    stalls(&app, &observed().unsettled(&intent(), &two), Reason::RegistrationAmbiguous, &["id-10, id-9", "adopt.clientId"]);
+    stalls(
+        &app,
+        &observed().unsettled(&intent(), &two),
+        Reason::RegistrationAmbiguous,
+        &["id-10, id-9", "adopt.clientId"],
+    );
     let fresh = Intent { at: NOON, ..intent() };
     let finding = refusal(&app, &observed().unsettled(&fresh, &[]));
-    assert_eq!((finding.reason, finding.stalled, finding.retry), (Reason::OutcomeUnknown, false, Retry::After(READ_LAG)));
+    assert_eq!(
+        (finding.reason, finding.stalled, finding.retry),
+        (Reason::OutcomeUnknown, false, Retry::After(READ_LAG))
+    );
     let left = Duration::from_secs(9);
     let held = RegistrationSeen::Unsettled { intent: fresh, hold: Some(left), search: Search::default() };
     let finding = refusal(&app, &observed().registration(held));
