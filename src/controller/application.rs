@@ -17,6 +17,8 @@ mod farewell;
 mod observe;
 mod report;
 
+pub use farewell::revoke;
+
 /// Why a pass could not even be reported. What stands in the way of a pass is an outcome, not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

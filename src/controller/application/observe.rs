@@ -197,6 +197,18 @@ async fn search(
         let hold: Option<Duration> = Some(left);
         return Ok(RegistrationSeen::Unsettled { intent, hold, search: Search::default() });
     }
+    let search = search_for(app, &intent, server, ctx, now).await?;
+    Ok(RegistrationSeen::Unsettled { intent, hold: None, search })
+}
+
+/// The registrations that an intent could have led to, from a list taken now, each read in full.
+pub async fn search_for(
+    app: &ExternalApplication,
+    intent: &Intent,
+    server: &Server,
+    ctx: &Context,
+    now: Timestamp,
+) -> Result<Search, ServerError> {
     let connection = server.connection().ok_or(ServerError::Unreachable { what: "not connected" })?;
     let list = server.list(now, now, Lane::User).await?;
     let uid = app.metadata.uid.as_deref().unwrap_or_default();
@@ -210,14 +222,14 @@ async fn search(
             || others.iter().any(|other| status_client_id(other).as_ref() == Some(id))
     };
     let mut candidates = Vec::new();
-    for row in intent::newcomers(&intent, &list, &claimed).take(20) {
+    for row in intent::newcomers(intent, &list, &claimed).take(20) {
         candidates.extend(connection.client.get(&row.client_id, Lane::User).await?);
     }
     let twin = |other: &&Arc<ExternalApplication>| {
         unsettled_intent(other).is_some_and(|theirs| theirs.name == intent.name && theirs.digest == intent.digest)
     };
     let twins = others.iter().filter(twin).count();
-    Ok(RegistrationSeen::Unsettled { intent, hold: None, search: Search { candidates, twins } })
+    Ok(Search { candidates, twins })
 }
 
 /// How many applications of the namespace were there before this one. Only counted where there is a limit.
