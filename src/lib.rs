@@ -3,6 +3,7 @@
 //! Dependencies point one way: `api` ← `domain` ← {`server`, `controller`} ← `cli`; `local_cloud` stands alone.
 
 pub mod cli;
+pub mod clock;
 pub mod domain;
 pub mod local_cloud;
 pub mod server;

@@ -5,14 +5,18 @@
 
 use std::future::Future;
 
-use crate::domain::registration::{Catalogue, ClientId, Created, Credential, Desired, Endpoints, Listed, Registered, SecretId};
+use crate::domain::registration::{
+    Catalogue, ClientId, Created, Credential, Desired, Endpoints, Listed, Registered, SecretId,
+};
 
 pub mod budget;
 pub mod error;
 pub mod http;
+pub mod text;
 pub mod uipath;
 
 pub use error::ServerError;
+pub use text::ServerText;
 
 /// Who waits for a request. A person's edit goes before the operator's own checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +46,11 @@ pub trait AuthorizationServer {
     /// Gone already counts as done.
     fn delete(&self, id: &ClientId) -> impl Future<Output = Result<(), ServerError>> + Send;
     /// Not idempotent. The description marks the secret, so that one whose value was lost can be found and removed.
-    fn add_secret(&self, id: &ClientId, description: &str) -> impl Future<Output = Result<Credential, ServerError>> + Send;
+    fn add_secret(
+        &self,
+        id: &ClientId,
+        description: &str,
+    ) -> impl Future<Output = Result<Credential, ServerError>> + Send;
     /// Gone already counts as done.
     fn remove_secret(&self, id: &ClientId, secret: &SecretId) -> impl Future<Output = Result<(), ServerError>> + Send;
 }

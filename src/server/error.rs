@@ -2,30 +2,26 @@
 
 use std::time::Duration;
 
-/// A server's own words, bounded and stripped of anything that could be a secret: fit for a status message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerText(pub(super) String);
-
-impl std::fmt::Display for ServerText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+pub use super::text::ServerText;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ServerError {
-    /// The request was never sent: name resolution, connection refused, TLS.
+    /// The request was never sent: name resolution, connection refused, TLS, or no token to send it with.
     #[error("the server cannot be reached: {what}")]
     Unreachable { what: &'static str },
-    /// No answer in time, or the connection broke before one came. For a create the outcome is unknown.
+    /// No answer in time, or the connection broke before the whole answer was there.
     #[error("the server did not answer in time")]
     Timeout,
-    /// The answer to a create was lost: the registration may or may not exist.
+    /// The answer to a create was lost: what it creates may or may not exist.
     #[error("the answer to create was lost")]
     Ambiguous,
-    #[error("the server refused the operator's credentials: check client-id and client-secret in the Secret that credentialsRef names")]
+    #[error(
+        "the server refused the operator's credentials: check client-id and client-secret in the Secret that credentialsRef names"
+    )]
     Unauthorized,
-    #[error("the operator's credentials are not permitted to do this: give its external application the scope {needed}")]
+    #[error(
+        "the operator's credentials are not permitted to do this: give its external application the scope {needed}"
+    )]
     Forbidden { needed: &'static str },
     #[error("there is no such registration at the server")]
     NotFound,
@@ -53,4 +49,143 @@ pub enum Retry {
     Backoff,
     /// Only a change of the spec or of the server helps; sweeps still look.
     OnChange,
+}
+
+impl ServerError {
+    /// Every word that [`ServerError::reason`] can return.
+    pub const REASONS: [&'static str; 12] = [
+        "ServerUnreachable",
+        "ServerTimeout",
+        "RegistrationAmbiguous",
+        "Unauthorized",
+        "Forbidden",
+        "RegistrationNotFound",
+        "ServerConflict",
+        "ServerRejected",
+        "RateLimited",
+        "BudgetSpent",
+        "ServerFailed",
+        "ServerUnintelligible",
+    ];
+
+    /// One CamelCase word of a closed set: condition reason, Event reason and metric label at once.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "ServerUnreachable",
+            Self::Timeout => "ServerTimeout",
+            Self::Ambiguous => "RegistrationAmbiguous",
+            Self::Unauthorized => "Unauthorized",
+            Self::Forbidden { .. } => "Forbidden",
+            Self::NotFound => "RegistrationNotFound",
+            Self::Conflict { .. } => "ServerConflict",
+            Self::Rejected { .. } => "ServerRejected",
+            Self::RateLimited { .. } => "RateLimited",
+            Self::Budget { .. } => "BudgetSpent",
+            Self::Failed { .. } => "ServerFailed",
+            Self::Unintelligible { .. } => "ServerUnintelligible",
+        }
+    }
+
+    /// When the same request may succeed.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::RateLimited { retry_after: Some(after) } | Self::Budget { retry_after: after } => {
+                Retry::After(*after)
+            }
+            Self::Unauthorized | Self::Forbidden { .. } | Self::Conflict { .. } | Self::Rejected { .. } => {
+                Retry::OnChange
+            }
+            Self::Unreachable { .. }
+            | Self::Timeout
+            | Self::Ambiguous
+            | Self::NotFound
+            | Self::RateLimited { retry_after: None }
+            | Self::Failed { .. }
+            | Self::Unintelligible { .. } => Retry::Backoff,
+        }
+    }
+
+    /// Whether a create that failed like this certainly left nothing behind. The others must be settled by looking,
+    /// never by a repetition.
+    pub fn is_definite(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Unauthorized
+            | Self::Forbidden { .. }
+            | Self::NotFound
+            | Self::Conflict { .. }
+            | Self::Rejected { .. }
+            | Self::RateLimited { .. }
+            | Self::Budget { .. } => true,
+            Self::Timeout | Self::Ambiguous | Self::Failed { .. } | Self::Unintelligible { .. } => false,
+        }
+    }
+
+    /// The same failure, before a create was sent: nothing can have been left behind.
+    pub(super) fn before_a_create(self) -> Self {
+        match self {
+            Self::Timeout => Self::Unreachable { what: "no token in time" },
+            Self::Failed { .. } => Self::Unreachable { what: "its token endpoint failed" },
+            Self::Unintelligible { .. } => {
+                Self::Unreachable { what: "no token endpoint there: check url, organization and deployment" }
+            }
+            definite => definite,
+        }
+    }
+
+    /// The same failure, after a create was sent: whatever is not a clear refusal leaves the outcome unknown.
+    pub(super) fn of_a_create(self) -> Self {
+        if self.is_definite() { self } else { Self::Ambiguous }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Retry, ServerError, ServerText};
+
+    fn all() -> Vec<ServerError> {
+        let text = ServerText::quote("no", &[]);
+        vec![
+            ServerError::Unreachable { what: "refused" },
+            ServerError::Timeout,
+            ServerError::Ambiguous,
+            ServerError::Unauthorized,
+            ServerError::Forbidden { needed: "PM.OAuthApp" },
+            ServerError::NotFound,
+            ServerError::Conflict { text: text.clone() },
+            ServerError::Rejected { text },
+            ServerError::RateLimited { retry_after: None },
+            ServerError::Budget { retry_after: Duration::from_secs(1) },
+            ServerError::Failed { status: 503 },
+            ServerError::Unintelligible { what: "HTML" },
+        ]
+    }
+
+    #[test]
+    fn every_reason_is_one_camel_case_word_of_the_closed_set() {
+        let reasons: Vec<_> = all().iter().map(ServerError::reason).collect();
+        assert_eq!(reasons, ServerError::REASONS);
+        assert!(reasons.iter().all(|r| r.starts_with(char::is_uppercase) && r.chars().all(char::is_alphanumeric)));
+    }
+
+    #[test]
+    fn a_failure_before_a_create_is_always_definite() {
+        assert!(all().into_iter().filter(|e| *e != ServerError::Ambiguous).all(|e| e.before_a_create().is_definite()));
+    }
+
+    #[test]
+    fn a_failure_after_a_create_was_sent_is_a_clear_refusal_or_ambiguous() {
+        assert!(
+            all().into_iter().map(ServerError::of_a_create).all(|e| e.is_definite() || e == ServerError::Ambiguous)
+        );
+    }
+
+    #[test]
+    fn a_known_waiting_time_is_kept() {
+        let error = ServerError::RateLimited { retry_after: Some(Duration::from_secs(7)) };
+        assert_eq!(error.retry(), Retry::After(Duration::from_secs(7)));
+        assert_eq!(ServerError::RateLimited { retry_after: None }.retry(), Retry::Backoff);
+    }
 }
