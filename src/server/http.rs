@@ -192,7 +192,11 @@ impl Http {
         let content_type = text(CONTENT_TYPE).map(str::to_ascii_lowercase);
         let retry_after = text(RETRY_AFTER).and_then(|value| retry_after::parse(value, self.clock.now()));
         let status = response.status().as_u16();
-        let body = bounded(response, request.limit).await?;
+        let body = match bounded(response, request.limit).await {
+            // A refusal is a fact whether or not its reasons came through.
+            Err(_) if status >= 400 => Bytes::new(),
+            body => body?,
+        };
         Ok(Answer { status, content_type, body, retry_after })
     }
 }
