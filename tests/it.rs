@@ -1,1 +1,3 @@
-fn main() {}
+//! Tests against real wires: one file per behaviour.
+
+mod uipath_backend;

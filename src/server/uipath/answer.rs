@@ -92,13 +92,15 @@ fn is_unauthorized(answer: &Answer) -> bool {
     serde_json::from_slice::<Value>(&answer.body).is_ok_and(|body| body["unAuthorizedRequest"] == true)
 }
 
+/// The shapes of errors, the most telling first.
+const SHAPES: [fn(&Value) -> Option<String>; 5] = [oauth, nested, fields, top, bare];
+
 /// What a refusal tells people, whichever shape it has.
 fn message(answer: &Answer) -> Option<String> {
     let Ok(body) = serde_json::from_slice::<Value>(&answer.body) else {
         let plain = answer.content_type.as_deref().is_some_and(|kind| kind.starts_with("text/plain"));
         return plain.then(|| String::from_utf8_lossy(&answer.body).into_owned()).filter(|text| !text.is_empty());
     };
-    const SHAPES: [fn(&Value) -> Option<String>; 5] = [oauth, nested, fields, top, bare];
     SHAPES.iter().find_map(|shape| shape(&body))
 }
 

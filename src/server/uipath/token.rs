@@ -18,9 +18,9 @@ use crate::server::ServerError;
 use crate::server::http::{Answer, Body};
 
 /// A token is not used in its last minute, nor in its second half if it lives two minutes or less.
-const MARGIN: Duration = Duration::from_secs(60);
+const MARGIN: Duration = Duration::from_mins(1);
 /// What a token lives that does not say so (RFC 6749 section 5.1 only recommends to say it).
-const UNSTATED_LIFETIME: Duration = Duration::from_secs(300);
+const UNSTATED_LIFETIME: Duration = Duration::from_mins(5);
 
 /// An access token.
 pub(super) struct Token {
@@ -58,7 +58,7 @@ impl Token {
         let mut bearer = HeaderValue::from_str(&format!("Bearer {}", answer.access_token)).ok()?;
         bearer.set_sensitive(true);
         let lifetime = answer.expires_in.map_or(UNSTATED_LIFETIME, |seconds| Duration::from_secs(seconds.into()));
-        let usable = lifetime - MARGIN.min(lifetime / 2);
+        let usable = lifetime.saturating_sub(MARGIN.min(lifetime / 2));
         Some(Self {
             bearer,
             organization: organization(&answer.access_token),
@@ -96,10 +96,11 @@ pub(super) fn request_body(client_id: &ClientId, client_secret: &ClientSecret, s
 
 /// The meaning of the token endpoint's answer.
 pub(super) fn read(reader: &Reader<'_>, answer: &Answer, now: Timestamp) -> Result<Token, NoToken> {
-    if (400..500).contains(&answer.status) && answer.status != 429 {
-        if let Some((error, description)) = oauth_error(answer) {
-            return Err(refusal(&error, description.as_deref()).unwrap_or_else(|| failure(reader, answer)));
-        }
+    if (400..500).contains(&answer.status)
+        && answer.status != 429
+        && let Some((error, description)) = oauth_error(answer)
+    {
+        return Err(refusal(&error, description.as_deref()).unwrap_or_else(|| failure(reader, answer)));
     }
     let token = reader.json(answer).map_err(NoToken::Because)?;
     Token::new(token, now).ok_or(NoToken::Because(ServerError::Unintelligible { what: "no access token in it" }))
