@@ -1,3 +1,31 @@
 //! Decisions, as pure functions over plain data: no clock, no client, no async.
+//!
+//! What is seen goes in (`observed`), what must be done comes out (`plan`), and what a person reads about it is made
+//! from both (`status`).
 
+pub mod consent;
+pub mod credentials;
+pub mod difference;
+pub mod farewell;
+#[cfg(test)]
+pub(crate) mod fixtures;
+pub mod intent;
+pub mod observed;
+pub mod outputs;
+pub mod plan;
+pub mod reason;
 pub mod registration;
+pub mod scopes;
+pub mod server_status;
+pub mod status;
+pub mod sweep;
+pub mod validate;
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

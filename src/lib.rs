@@ -2,6 +2,7 @@
 //!
 //! Dependencies point one way: `api` ← `domain` ← {`server`, `controller`} ← `cli`; `local_cloud` stands alone.
 
+pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod domain;

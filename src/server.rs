@@ -54,3 +54,62 @@ pub trait AuthorizationServer {
     /// Gone already counts as done.
     fn remove_secret(&self, id: &ClientId, secret: &SecretId) -> impl Future<Output = Result<(), ServerError>> + Send;
 }
+
+/// Any authorization server: a closed set, dispatched without boxes.
+pub enum AnyServer {
+    Uipath(uipath::Uipath),
+}
+
+macro_rules! each {
+    ($self:ident, $server:ident => $call:expr) => {
+        match $self {
+            AnyServer::Uipath($server) => $call,
+        }
+    };
+}
+
+impl AuthorizationServer for AnyServer {
+    async fn endpoints(&self, lane: Lane) -> Result<Endpoints, ServerError> {
+        each!(self, server => server.endpoints(lane).await)
+    }
+
+    async fn organization_id(&self, lane: Lane) -> Result<Option<String>, ServerError> {
+        each!(self, server => server.organization_id(lane).await)
+    }
+
+    fn own_client_id(&self) -> &ClientId {
+        each!(self, server => server.own_client_id())
+    }
+
+    async fn catalogue(&self, lane: Lane) -> Result<Catalogue, ServerError> {
+        each!(self, server => server.catalogue(lane).await)
+    }
+
+    async fn list(&self, lane: Lane) -> Result<Vec<Listed>, ServerError> {
+        each!(self, server => server.list(lane).await)
+    }
+
+    async fn get(&self, id: &ClientId, lane: Lane) -> Result<Option<Registered>, ServerError> {
+        each!(self, server => server.get(id, lane).await)
+    }
+
+    async fn create(&self, desired: &Desired) -> Result<Created, ServerError> {
+        each!(self, server => server.create(desired).await)
+    }
+
+    async fn update(&self, id: &ClientId, desired: &Desired) -> Result<(), ServerError> {
+        each!(self, server => server.update(id, desired).await)
+    }
+
+    async fn delete(&self, id: &ClientId) -> Result<(), ServerError> {
+        each!(self, server => server.delete(id).await)
+    }
+
+    async fn add_secret(&self, id: &ClientId, description: &str) -> Result<Credential, ServerError> {
+        each!(self, server => server.add_secret(id, description).await)
+    }
+
+    async fn remove_secret(&self, id: &ClientId, secret: &SecretId) -> Result<(), ServerError> {
+        each!(self, server => server.remove_secret(id, secret).await)
+    }
+}

@@ -1,3 +1,8 @@
-//! Tests against real wires: one file per behaviour.
+//! All tests that need more than one module, as one program: it is linked once, and its tests share one control plane.
 
+mod architecture;
+mod control_plane;
+mod local_cloud;
+#[allow(dead_code, unused_imports, reason = "the examples use parts that no test does")]
+mod support;
 mod uipath_backend;

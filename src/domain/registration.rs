@@ -179,3 +179,25 @@ pub struct CatalogueScope {
     /// The types of scope that it may be granted as; never empty.
     pub grants: BTreeSet<Grant>,
 }
+
+impl Registered {
+    /// What it would take to make this registration again.
+    pub fn as_desired(&self) -> Desired {
+        Desired {
+            display_name: self.display_name.clone(),
+            client_type: self.client_type,
+            redirect_uris: self.redirect_uris.clone(),
+            scopes: self.scopes.clone(),
+        }
+    }
+
+    /// What a list would say of it.
+    pub fn as_listed(&self) -> Listed {
+        Listed {
+            client_id: self.client_id.clone(),
+            display_name: self.display_name.clone(),
+            client_type: self.client_type,
+            redirect_uris: self.redirect_uris.clone(),
+        }
+    }
+}

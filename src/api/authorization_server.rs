@@ -1,0 +1,221 @@
+//! `AuthorizationServer`: where applications are registered, with which credentials, and who may use it.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::common::{Deletion, DeletionPolicy, HumanDuration, LabelSelector};
+
+/// An authorization server that external applications are registered at, for example an organization of UiPath
+/// Automation Cloud. It belongs to the platform team: only who may write in this namespace chooses the server's URL and
+/// the credentials that the operator uses there; applications only name it.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[cfg_attr(test, kube(cel))]
+#[kube(
+    group = "extapp.dev",
+    version = "v1alpha1",
+    kind = "AuthorizationServer",
+    plural = "authorizationservers",
+    shortname = "authsrv",
+    category = "oauth",
+    namespaced,
+    status = "AuthorizationServerStatus",
+    derive = "PartialEq",
+    doc = "An authorization server that external applications are registered at.",
+    validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name must have at most 63 characters: other objects are named after it"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "URL", type_ = "string", json_path = ".spec.uipath.url"),
+    printcolumn(name = "Organization", type_ = "string", json_path = ".spec.uipath.organization"),
+    printcolumn(name = "Applications", type_ = "integer", json_path = ".status.applications"),
+    printcolumn(name = "Drifted", type_ = "integer", json_path = ".status.drifted", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.uipath)").message("say which server this is: set spec.uipath"))]
+pub struct AuthorizationServerSpec {
+    /// A UiPath organization: Automation Cloud, Automation Suite, or a standalone Orchestrator with its Identity Server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uipath: Option<Uipath>,
+    /// The Secret with the operator's own credentials at the server, in the namespace of this object.
+    pub credentials_ref: SecretReference,
+    /// A ConfigMap with certificate authorities (PEM) to trust beside the system's, in the namespace of this object. For
+    /// servers that a private authority certified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_ref: Option<ConfigMapKeyReference>,
+    /// Which namespaces may register applications here. Default: only the namespace of this object. When consent is
+    /// withdrawn, the registrations stay but nothing is written for them any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_namespaces: Option<AllowedNamespaces>,
+    /// Which scopes applications may ask for. A `*` is allowed as the last character: `OR.*`. Absent: any scope of the
+    /// server's catalogue. An empty list: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 128), regex(pattern = r"^[^*\s]*\*?$")))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub allowed_scopes: Option<Vec<String>>,
+    /// Limits on what namespaces may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+    /// What happens at the server when an application is deleted, where the application does not say it itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<Deletion>,
+    /// How often the server is compared with what is wanted, for example `10m` (default). One list call an interval, and
+    /// a bounded number of detail reads; never one request for every application.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift_interval: Option<HumanDuration>,
+    /// Stop all requests to this server, for all its applications, deletions included, until this is false again.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+/// Where a UiPath organization is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Uipath {
+    /// The address without the organization: `https://cloud.uipath.com` for Automation Cloud, else the host's own. Only
+    /// https, except on loopback and on hosts that the operator was started with `--allow-insecure-host` for.
+    #[schemars(length(min = 8, max = 512))]
+    #[x_kube(validation = Rule::new(r"self.matches('^https?://[^/?#@\\s]+(/[^?#\\s]*)?$')")
+        .message("must be an https URL without user, query or fragment, for example https://cloud.uipath.com"))]
+    pub url: String,
+    /// The organization's name as it stands in its URLs, or its GUID.
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = Rule::new(r"self.matches('^[A-Za-z0-9][A-Za-z0-9_.-]*$')")
+        .message("must be the organization's name as in its URL (letters, digits, `-`, `_`, `.`) or its GUID"))]
+    pub organization: String,
+    /// AutomationCloud (default), AutomationSuite, or Standalone: decides the shape of the paths.
+    #[serde(default)]
+    pub deployment: Deployment,
+}
+
+/// How UiPath is deployed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Deployment {
+    /// UiPath's own cloud: also the public-sector and dedicated ones.
+    #[default]
+    AutomationCloud,
+    /// Automation Suite on a team's own machines.
+    AutomationSuite,
+    /// A standalone (MSI) Orchestrator with its Identity Server.
+    Standalone,
+}
+
+/// A Secret of the same namespace with the keys `client-id` and `client-secret`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct SecretReference {
+    /// The Secret's name. It must hold the keys `client-id` and `client-secret` of an external application with the
+    /// application scope PM.OAuthApp.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// A key of a ConfigMap of the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct ConfigMapKeyReference {
+    /// The ConfigMap's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// The key that holds the certificates. Default: `ca.crt`.
+    #[serde(default = "ca_crt")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+fn ca_crt() -> String {
+    "ca.crt".into()
+}
+
+/// Which namespaces may use a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("(self.from == 'Selector') == has(self.selector)")
+    .message("selector must be set with `from: Selector`, and only with it"))]
+pub struct AllowedNamespaces {
+    /// Same (default): the namespace of the server. All: every namespace. Selector: those that the selector matches.
+    #[serde(default)]
+    pub from: NamespacesFrom,
+    /// The labels of the namespaces, with `from: Selector`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelector>,
+}
+
+/// How namespaces are chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NamespacesFrom {
+    #[default]
+    Same,
+    All,
+    Selector,
+}
+
+/// Limits on what namespaces may take.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// How many applications one namespace may register here. The oldest ones win.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100_000))]
+    pub applications_per_namespace: Option<i32>,
+}
+
+/// What the operator found out about a server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthorizationServerStatus {
+    /// The generation of the spec that this status speaks of; -1 before the operator has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// The issuer identifier (RFC 8414).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// Where tokens are requested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_endpoint: Option<String>,
+    /// Where people sign in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization_endpoint: Option<String>,
+    /// Where the keys are that tokens are verified with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_uri: Option<String>,
+    /// The organization's identifier at the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization_id: Option<String>,
+    /// How many ExternalApplication objects name this server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applications: Option<i32>,
+    /// How many of them differ from their registration and are not corrected (management Observe).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drifted: Option<i32>,
+    /// Registrations whose objects are gone but which the server has not deleted yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["clientId".into()]))]
+    pub pending_deletions: Vec<PendingDeletion>,
+    /// When the sweep was made that last changed something in this status. A sweep that finds nothing new writes
+    /// nothing; the metric `extapp_server_last_sweep_timestamp_seconds` tells the time of the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_sweep_time: Option<Time>,
+    /// Ready summarises. Reconciling and Stalled are there only while they are true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// A registration that still has to be deleted at the server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingDeletion {
+    /// The registration's client id.
+    pub client_id: String,
+    /// Its name at the server.
+    pub display_name: String,
+    /// Delete, or Revoke: then only its secrets go.
+    #[serde(default)]
+    pub policy: DeletionPolicy,
+    /// Since when it waits.
+    pub since: Time,
+    /// Why the last try failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}

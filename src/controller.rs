@@ -1,0 +1,157 @@
+//! The operator: watches, and for each kind the pipeline observe → validate → plan → execute → report.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::channel::mpsc::UnboundedSender;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Client;
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::{ObjectRef, Store};
+
+use crate::api::{ApiResource, AuthorizationServer, ExternalApplication};
+use crate::clock::Clock;
+use crate::domain::registration::{ClientId, Credential};
+use crate::metrics::Metrics;
+use crate::server::budget::BudgetRegistry;
+
+pub mod application;
+pub mod authorization_server;
+pub mod events;
+pub mod kubernetes;
+pub mod owned;
+pub mod rbac;
+pub mod retry;
+pub mod run;
+pub mod servers;
+pub mod watch;
+
+use events::Events;
+use kubernetes::Kubernetes;
+use owned::OwnedIndex;
+use retry::Retries;
+use servers::{ServerKey, Servers};
+
+/// How the operator was started.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Names this process in intents and events: two processes must not share it, unless one replaced the other.
+    pub identity: String,
+    /// Empty: all namespaces.
+    pub namespaces: Vec<String>,
+    /// How many passes run at once, for each kind.
+    pub concurrency: u16,
+    /// Hosts that may be reached over plain http.
+    pub insecure_hosts: Vec<String>,
+    /// How long a server may take for one answer.
+    pub request_timeout: Duration,
+    /// A limit on requests per minute for every organization, instead of the deployment's own.
+    pub requests_per_minute: Option<u32>,
+    /// Times of day, for everything that is decided.
+    pub clock: Clock,
+}
+
+/// Everything that passes share.
+pub struct Context {
+    pub client: Client,
+    pub settings: Settings,
+    pub metrics: Arc<Metrics>,
+    pub events: Events,
+    pub applications: Store<ExternalApplication>,
+    pub authorization_servers: Store<AuthorizationServer>,
+    pub resources: Store<ApiResource>,
+    pub namespaces: Store<PartialObjectMeta<Namespace>>,
+    pub owned: OwnedIndex,
+    pub servers: Servers,
+    pub budgets: BudgetRegistry,
+    pub retries: Retries,
+    /// Secrets that a server gave out and that no object carries yet, by the application's UID.
+    held: Mutex<HashMap<String, (ClientId, Arc<Credential>)>>,
+    /// Applications (by UID) that a sweep found to differ.
+    suspects: Mutex<HashSet<String>>,
+    /// Servers whose counts are to be brought up to date.
+    stale_counts: Mutex<HashSet<ServerKey>>,
+    wake_applications: UnboundedSender<ObjectRef<ExternalApplication>>,
+    wake_servers: UnboundedSender<ObjectRef<AuthorizationServer>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Context {
+    pub fn kubernetes(&self) -> Kubernetes<'_> {
+        Kubernetes { client: &self.client, metrics: &self.metrics }
+    }
+
+    pub fn now(&self) -> jiff::Timestamp {
+        self.settings.clock.now()
+    }
+
+    /// The secret that this application's registration got and that still has to be written.
+    pub fn held(&self, uid: &str, client_id: Option<&ClientId>) -> Option<Arc<Credential>> {
+        locked(&self.held).get(uid).filter(|(id, _)| Some(id) == client_id).map(|(_, credential)| credential.clone())
+    }
+
+    pub fn hold(&self, uid: &str, client_id: &ClientId, credential: Arc<Credential>) {
+        locked(&self.held).insert(uid.to_owned(), (client_id.clone(), credential));
+    }
+
+    pub fn let_go(&self, uid: &str) {
+        locked(&self.held).remove(uid);
+    }
+
+    pub fn suspect(&self, uid: &str) {
+        locked(&self.suspects).insert(uid.to_owned());
+    }
+
+    pub fn is_suspect(&self, uid: &str) -> bool {
+        locked(&self.suspects).contains(uid)
+    }
+
+    pub fn clear_suspicion(&self, uid: &str) {
+        locked(&self.suspects).remove(uid);
+    }
+
+    /// Has an application looked at. A full queue cannot happen; a closed one means that the process ends.
+    pub fn wake_application(&self, name: &str, namespace: &str) {
+        let _ = self.wake_applications.unbounded_send(ObjectRef::new(name).within(namespace));
+    }
+
+    pub fn wake_server(&self, key: &ServerKey) {
+        let _ = self.wake_servers.unbounded_send(ObjectRef::new(&key.name).within(&key.namespace));
+    }
+
+    /// Has a server's counts brought up to date soon; many changes make one pass.
+    pub fn count_anew(&self, key: ServerKey) {
+        locked(&self.stale_counts).insert(key);
+    }
+
+    pub fn take_stale_counts(&self) -> Vec<ServerKey> {
+        locked(&self.stale_counts).drain().collect()
+    }
+
+    /// The applications that name this server.
+    pub fn applications_of(&self, key: &ServerKey) -> Vec<Arc<ExternalApplication>> {
+        self.applications.state().into_iter().filter(|app| server_key(app) == *key).collect()
+    }
+
+    /// Forgets all that is only kept for one application.
+    pub fn forget_application(&self, app: &ExternalApplication) {
+        let Some(uid) = app.metadata.uid.as_deref() else { return };
+        self.retries.forget(uid);
+        self.let_go(uid);
+        self.clear_suspicion(uid);
+        let key = server_key(app);
+        self.servers.get(&key).release(uid);
+        self.count_anew(key);
+    }
+}
+
+/// The server that an application names.
+pub fn server_key(app: &ExternalApplication) -> ServerKey {
+    let reference = &app.spec.server_ref;
+    let own = || app.metadata.namespace.clone().unwrap_or_default();
+    ServerKey { namespace: reference.namespace.clone().unwrap_or_else(own), name: reference.name.clone() }
+}

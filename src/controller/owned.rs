@@ -1,0 +1,207 @@
+//! Which Secrets and ConfigMaps belong to which application: metadata of our own objects only, never their contents.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::ObjectMeta;
+use kube::runtime::watcher::Event;
+
+use crate::api::external_application::OutputKind;
+use crate::domain::outputs::{CREDENTIAL, VERSIONED};
+
+/// One object of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owned {
+    pub uid: String,
+    pub resource_version: String,
+    pub credential: Option<String>,
+    pub versioned: bool,
+}
+
+/// An application, as the owner reference of one of its objects names it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Owner {
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+}
+
+type Slot = (OutputKind, String);
+
+#[derive(Default)]
+struct State {
+    by_owner: HashMap<String, BTreeMap<Slot, Owned>>,
+    /// Versions that this process wrote itself: no reason to look.
+    written: HashSet<(OutputKind, String, String)>,
+    listing: HashMap<OutputKind, Vec<(Owner, String, Owned)>>,
+    owners: HashMap<String, Owner>,
+}
+
+/// An index over the objects that carry our label.
+#[derive(Default)]
+pub struct OwnedIndex(Mutex<State>);
+
+impl OwnedIndex {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The objects of one application.
+    pub fn of(&self, uid: &str) -> BTreeMap<(OutputKind, String), Owned> {
+        self.state().by_owner.get(uid).cloned().unwrap_or_default()
+    }
+
+    /// Remembers a version that we wrote, so that its event is no reason to look again.
+    pub fn wrote(&self, kind: OutputKind, uid: &str, resource_version: &str) {
+        let mut state = self.state();
+        // Events that came before the answer to the write are never asked for: bound what piles up.
+        if state.written.len() > 20_000 {
+            state.written.clear();
+        }
+        state.written.insert((kind, uid.to_owned(), resource_version.to_owned()));
+    }
+
+    /// Takes in one event, and gives back the applications that should look.
+    pub fn take(&self, kind: OutputKind, event: &Event<impl AsMeta>) -> Vec<Owner> {
+        let mut state = self.state();
+        match event {
+            Event::Init => {
+                state.listing.insert(kind, Vec::new());
+                Vec::new()
+            }
+            Event::InitApply(object) => {
+                if let Some(entry) = entry(object.meta()) {
+                    state.listing.entry(kind).or_default().push(entry);
+                }
+                Vec::new()
+            }
+            Event::InitDone => state.relisted(kind),
+            Event::Apply(object) => match entry(object.meta()) {
+                Some((owner, name, owned)) => state.applied(kind, owner, name, owned),
+                None => Vec::new(),
+            },
+            Event::Delete(object) => match entry(object.meta()) {
+                Some((owner, name, _)) => {
+                    if let Some(objects) = state.by_owner.get_mut(&owner.uid) {
+                        objects.remove(&(kind, name));
+                    }
+                    vec![owner]
+                }
+                None => Vec::new(),
+            },
+        }
+    }
+}
+
+impl State {
+    fn applied(&mut self, kind: OutputKind, owner: Owner, name: String, owned: Owned) -> Vec<Owner> {
+        let own_write = self.written.remove(&(kind, owned.uid.clone(), owned.resource_version.clone()));
+        let objects = self.by_owner.entry(owner.uid.clone()).or_default();
+        let before = objects.insert((kind, name), owned.clone());
+        self.owners.insert(owner.uid.clone(), owner.clone());
+        let changed = before.is_none_or(|before| before.resource_version != owned.resource_version);
+        if changed && !own_write { vec![owner] } else { Vec::new() }
+    }
+
+    fn relisted(&mut self, kind: OutputKind) -> Vec<Owner> {
+        let mut before: HashMap<(String, String), String> = HashMap::new();
+        for (uid, objects) in &mut self.by_owner {
+            objects.retain(|(of, name), owned| {
+                if *of == kind {
+                    before.insert((uid.clone(), name.clone()), owned.resource_version.clone());
+                }
+                *of != kind
+            });
+        }
+        let mut changed = HashSet::new();
+        for (owner, name, owned) in self.listing.remove(&kind).unwrap_or_default() {
+            if before.remove(&(owner.uid.clone(), name.clone())).as_ref() != Some(&owned.resource_version) {
+                changed.insert(owner.clone());
+            }
+            self.owners.insert(owner.uid.clone(), owner.clone());
+            self.by_owner.entry(owner.uid).or_default().insert((kind, name), owned);
+        }
+        changed.extend(before.into_keys().filter_map(|(uid, _)| self.owners.get(&uid).cloned()));
+        self.by_owner.retain(|_, objects| !objects.is_empty());
+        let living: HashSet<&String> = self.by_owner.keys().collect();
+        self.owners.retain(|uid, _| living.contains(uid));
+        changed.into_iter().collect()
+    }
+}
+
+/// Anything with metadata.
+pub trait AsMeta {
+    fn meta(&self) -> &ObjectMeta;
+}
+
+impl<K: kube::Resource> AsMeta for K {
+    fn meta(&self) -> &ObjectMeta {
+        kube::Resource::meta(self)
+    }
+}
+
+/// The controlling owner of our kind.
+pub fn controller_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
+    meta.owner_references.iter().flatten().find(|owner| {
+        owner.controller == Some(true) && owner.kind == "ExternalApplication" && owner.api_version.starts_with("extapp.dev/")
+    })
+}
+
+fn entry(meta: &ObjectMeta) -> Option<(Owner, String, Owned)> {
+    let reference = controller_of(meta)?;
+    let annotation = |key: &str| meta.annotations.as_ref().and_then(|annotations| annotations.get(key)).cloned();
+    let owner =
+        Owner { namespace: meta.namespace.clone()?, name: reference.name.clone(), uid: reference.uid.clone() };
+    let owned = Owned {
+        uid: meta.uid.clone()?,
+        resource_version: meta.resource_version.clone()?,
+        credential: annotation(CREDENTIAL),
+        versioned: annotation(VERSIONED).is_some(),
+    };
+    Some((owner, meta.name.clone()?, owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::Secret;
+
+    fn secret(name: &str, version: &str) -> Secret {
+        serde_json::from_value(serde_json::json!({"metadata": {
+            "name": name, "namespace": "ns", "uid": format!("uid-{name}"), "resourceVersion": version,
+            "ownerReferences": [{"apiVersion": "extapp.dev/v1alpha1", "kind": "ExternalApplication", "name": "app",
+                "uid": "app-uid", "controller": true}]
+        }}))
+        .expect("a Secret")
+    }
+
+    const KIND: OutputKind = OutputKind::Secret;
+
+    #[test]
+    fn a_change_by_others_wakes_the_owner_and_our_own_write_does_not() {
+        let index = OwnedIndex::default();
+        index.wrote(KIND, "uid-a", "1");
+        assert!(index.take(KIND, &Event::Apply(secret("a", "1"))).is_empty());
+        assert_eq!(index.take(KIND, &Event::Apply(secret("a", "2"))).len(), 1);
+        assert_eq!(index.take(KIND, &Event::Delete(secret("a", "3"))).len(), 1);
+        assert!(index.of("app-uid").is_empty());
+    }
+
+    #[test]
+    fn what_vanished_while_nobody_watched_wakes_the_owner() {
+        let index = OwnedIndex::default();
+        let list = |names: &[&str]| {
+            index.take(KIND, &Event::<Secret>::Init);
+            for name in names {
+                index.take(KIND, &Event::InitApply(secret(name, "1")));
+            }
+            index.take(KIND, &Event::<Secret>::InitDone)
+        };
+        assert_eq!(list(&["a", "b"]).len(), 1);
+        assert!(list(&["a", "b"]).is_empty());
+        assert_eq!(list(&["a"]).len(), 1);
+        assert_eq!(index.of("app-uid").len(), 1);
+        assert_eq!(list(&[]).len(), 1);
+    }
+}

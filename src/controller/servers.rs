@@ -1,0 +1,212 @@
+//! The authorization servers that this process talks to: one connection pool each, shared by all applications.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+
+use crate::domain::observed::{Finding, Retry, ServerFacts, ServerSeen};
+use crate::domain::reason::Reason;
+use crate::domain::registration::{ClientId, Listed};
+use crate::server::{AnyServer, AuthorizationServer as _, Lane, ServerError};
+
+/// The namespace and name of an AuthorizationServer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServerKey {
+    pub namespace: String,
+    pub name: String,
+}
+
+impl std::fmt::Display for ServerKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// A client that was made from one version of spec, credentials and certificates.
+pub struct Connection {
+    pub client: AnyServer,
+    /// Changes when the spec, the credentials or the certificates do.
+    pub fingerprint: String,
+}
+
+/// All that is known of one server in this process.
+pub struct Server {
+    pub key: ServerKey,
+    connection: RwLock<Option<Arc<Connection>>>,
+    facts: RwLock<Option<ServerFacts>>,
+    trouble: Mutex<Option<Finding>>,
+    tried: AtomicBool,
+    /// Which registration belongs to which application (by UID), before any status says so.
+    claims: Mutex<HashMap<ClientId, String>>,
+    listing: tokio::sync::Mutex<Option<(Timestamp, Arc<Vec<Listed>>)>>,
+    /// When each registration was last read in full.
+    pub read_at: Mutex<BTreeMap<ClientId, Timestamp>>,
+    /// Bounds how many passes may talk to this server at once, so that one that hangs does not hold up the others.
+    pub slots: Semaphore,
+}
+
+impl Server {
+    fn new(key: ServerKey, slots: usize) -> Self {
+        Self {
+            key,
+            connection: RwLock::default(),
+            facts: RwLock::default(),
+            trouble: Mutex::default(),
+            tried: AtomicBool::new(false),
+            claims: Mutex::default(),
+            listing: tokio::sync::Mutex::default(),
+            read_at: Mutex::default(),
+            slots: Semaphore::new(slots),
+        }
+    }
+
+    pub fn connection(&self) -> Option<Arc<Connection>> {
+        self.connection.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn connect(&self, connection: Connection) {
+        *self.connection.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(connection));
+    }
+
+    pub fn facts(&self) -> Option<ServerFacts> {
+        self.facts.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Records what a pass over the server found. Gives back whether applications should look again.
+    pub fn settle(&self, facts: Option<ServerFacts>, trouble: Option<Finding>) -> bool {
+        let first = !self.tried.swap(true, Ordering::AcqRel);
+        let mut changed = first;
+        if let Some(facts) = facts {
+            let mut known = self.facts.write().unwrap_or_else(PoisonError::into_inner);
+            let same = known.as_ref().is_some_and(|known| {
+                known.endpoints == facts.endpoints && known.catalogue == facts.catalogue && known.own_client_id == facts.own_client_id
+            });
+            changed |= !same;
+            *known = Some(facts);
+        }
+        let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        changed |= *known != trouble;
+        *known = trouble;
+        changed
+    }
+
+    /// What an application sees of the server.
+    pub fn seen(&self) -> ServerSeen {
+        if !self.tried.load(Ordering::Acquire) {
+            return ServerSeen::NotTried;
+        }
+        if let Some(trouble) = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            return ServerSeen::Unusable(trouble);
+        }
+        match self.facts() {
+            Some(facts) => ServerSeen::Usable(facts),
+            None => ServerSeen::NotTried,
+        }
+    }
+
+    /// Records a failure that concerns everybody who uses the server. Gives back whether it is news.
+    pub fn report(&self, error: &ServerError) -> bool {
+        if !concerns_everybody(error) {
+            return false;
+        }
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = trouble.is_none();
+        if news {
+            *trouble = Some(finding(error));
+        }
+        news
+    }
+
+    /// Whether no other application has this registration; from now on it is this one's.
+    pub fn claim(&self, id: &ClientId, uid: &str) -> bool {
+        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        claims.entry(id.clone()).or_insert_with(|| uid.to_owned()) == uid
+    }
+
+    pub fn claimant(&self, id: &ClientId) -> Option<String> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Forgets the claims of an application that is gone.
+    pub fn release(&self, uid: &str) {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, holder| holder != uid);
+    }
+
+    /// The server's list, asked for at the earliest at `not_before`; several who need it share one request.
+    pub async fn list(&self, not_before: Timestamp, now: Timestamp, lane: Lane) -> Result<Arc<Vec<Listed>>, ServerError> {
+        let mut listing = self.listing.lock().await;
+        if let Some((taken, list)) = listing.as_ref()
+            && *taken >= not_before
+        {
+            return Ok(list.clone());
+        }
+        let connection = self.connection().ok_or(ServerError::Unreachable { what: "not connected" })?;
+        let list = Arc::new(connection.client.list(lane).await?);
+        *listing = Some((now, list.clone()));
+        Ok(list)
+    }
+}
+
+/// Failures that the next application would meet just the same.
+fn concerns_everybody(error: &ServerError) -> bool {
+    matches!(error, ServerError::Unreachable { .. } | ServerError::Timeout | ServerError::Unauthorized)
+}
+
+/// A server's failure in the words of the domain.
+pub fn finding(error: &ServerError) -> Finding {
+    let message = error.to_string();
+    match error {
+        ServerError::Unreachable { .. } => Finding::passing(Reason::ServerUnreachable, message, Retry::Backoff),
+        ServerError::Timeout => Finding::passing(Reason::ServerTimeout, message, Retry::Backoff),
+        ServerError::Ambiguous => {
+            Finding::passing(Reason::OutcomeUnknown, message, Retry::After(Duration::from_millis(500)))
+        }
+        ServerError::Unauthorized => Finding::stalled(Reason::CredentialsRefused, message).looked_at_again(),
+        ServerError::Forbidden { .. } => Finding::stalled(Reason::PermissionDenied, message).looked_at_again(),
+        ServerError::NotFound => Finding::passing(Reason::RegistrationMissing, message, Retry::Backoff),
+        ServerError::Conflict { .. } => Finding::passing(Reason::ServerConflict, message, Retry::Backoff),
+        ServerError::Rejected { .. } => Finding::stalled(Reason::RejectedByServer, message).looked_at_again(),
+        ServerError::RateLimited { retry_after } => {
+            let after = retry_after.map_or(Retry::Backoff, Retry::After);
+            Finding::passing(Reason::RateLimited, message, after)
+        }
+        ServerError::Budget { retry_after } => {
+            Finding::passing(Reason::RateLimited, message, Retry::After(*retry_after))
+        }
+        ServerError::Failed { .. } => Finding::passing(Reason::ServerFailed, message, Retry::Backoff),
+        ServerError::Unintelligible { .. } => Finding::passing(Reason::UnexpectedAnswer, message, Retry::Backoff),
+    }
+}
+
+/// Every server of this process.
+pub struct Servers {
+    known: RwLock<HashMap<ServerKey, Arc<Server>>>,
+    slots: usize,
+}
+
+impl Servers {
+    /// `slots`: how many passes may talk to one server at once.
+    pub fn new(slots: usize) -> Self {
+        Self { known: RwLock::default(), slots: slots.max(1) }
+    }
+
+    pub fn get(&self, key: &ServerKey) -> Arc<Server> {
+        if let Some(server) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(key) {
+            return server.clone();
+        }
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.entry(key.clone()).or_insert_with(|| Arc::new(Server::new(key.clone(), self.slots))).clone()
+    }
+
+    pub fn forget(&self, key: &ServerKey) {
+        self.known.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    pub fn all(&self) -> Vec<Arc<Server>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}

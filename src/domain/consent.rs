@@ -1,0 +1,78 @@
+//! Who may use a server, and for what: decided before every act.
+
+use std::collections::BTreeMap;
+
+use crate::api::authorization_server::{AuthorizationServer, NamespacesFrom};
+
+/// A namespace as consent sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespace<'a> {
+    pub name: &'a str,
+    pub labels: &'a BTreeMap<String, String>,
+}
+
+/// Whether applications of this namespace may use the server. The server's own namespace always may.
+pub fn admits(server: &AuthorizationServer, namespace: &Namespace<'_>) -> bool {
+    if server.metadata.namespace.as_deref() == Some(namespace.name) {
+        return true;
+    }
+    let Some(allowed) = &server.spec.allowed_namespaces else { return false };
+    match allowed.from {
+        NamespacesFrom::Same => false,
+        NamespacesFrom::All => true,
+        NamespacesFrom::Selector => allowed.selector.as_ref().is_some_and(|selector| selector.matches(namespace.labels)),
+    }
+}
+
+/// Whether a scope may be asked for: `None` allows any, a `*` at the end of a pattern stands for any rest.
+pub fn allows_scope(patterns: Option<&[String]>, scope: &str) -> bool {
+    patterns.is_none_or(|patterns| {
+        patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(prefix) => scope.starts_with(prefix),
+            None => scope == pattern,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::authorization_server::AllowedNamespaces;
+    use crate::api::common::{LabelSelector, LabelValue};
+    use crate::domain::fixtures::server;
+
+    fn admitted(from: Option<AllowedNamespaces>, name: &str, labels: &[(&str, &str)]) -> bool {
+        let mut server = server();
+        server.spec.allowed_namespaces = from;
+        let labels = labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+        admits(&server, &Namespace { name, labels: &labels })
+    }
+
+    #[test]
+    fn without_consent_only_the_servers_own_namespace_is_admitted() {
+        assert!(admitted(None, "identity", &[]));
+        assert!(!admitted(None, "team-a", &[]));
+        assert!(!admitted(Some(AllowedNamespaces::default()), "team-a", &[]));
+    }
+
+    #[test]
+    fn a_selector_admits_what_it_matches_and_a_missing_one_admits_nothing() {
+        let selector = LabelSelector {
+            match_labels: BTreeMap::from([("oauth".into(), LabelValue("yes".into()))]),
+            ..LabelSelector::default()
+        };
+        let by = |selector| Some(AllowedNamespaces { from: NamespacesFrom::Selector, selector });
+        assert!(admitted(by(Some(selector.clone())), "team-a", &[("oauth", "yes")]));
+        assert!(!admitted(by(Some(selector)), "team-a", &[("oauth", "no")]));
+        assert!(!admitted(by(None), "team-a", &[("oauth", "yes")]));
+    }
+
+    #[test]
+    fn a_star_is_a_wildcard_only_at_the_end() {
+        let patterns = ["OR.*".to_string(), "PM.User".to_string()];
+        for (scope, allowed) in [("OR.Jobs", true), ("OR.", true), ("PM.User", true), ("PM.User.Read", false), ("XOR.A", false)] {
+            assert_eq!(allows_scope(Some(&patterns), scope), allowed, "{scope}");
+        }
+        assert!(allows_scope(None, "anything") && !allows_scope(Some(&[]), "anything"));
+    }
+}

@@ -1,0 +1,159 @@
+//! The life of an application's secrets: which is published, which are on their way out.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::registration::{Registered, SecretId};
+use crate::api::external_application::{CredentialKind, CredentialState, CredentialStatus};
+
+/// How long a secret that was published stays valid after another one replaced it, so that what still runs with it can
+/// be restarted.
+pub const RETIREMENT: Duration = Duration::from_secs(3_600);
+
+/// How a secret that the operator added is marked at the server, so that one whose value was lost can be told apart from
+/// those that people made.
+pub fn marker(uid: &str) -> String {
+    format!("extapp {uid}")
+}
+
+/// The published secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Current {
+    pub id: SecretId,
+    pub created_at: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// The secrets of a registration that can be removed now: replaced long enough ago, or added by us and never published.
+pub fn removable(
+    old: &[CredentialStatus],
+    current: Option<&SecretId>,
+    detail: &Registered,
+    uid: &str,
+    never_published: bool,
+    now: Timestamp,
+) -> Vec<SecretId> {
+    let marker = marker(uid);
+    let known = |id: &SecretId| old.iter().find(|credential| credential.id == id.as_str());
+    detail
+        .secrets
+        .iter()
+        .filter(|secret| Some(&secret.id) != current)
+        .filter(|secret| match known(&secret.id) {
+            Some(credential) => is_due(credential, now),
+            None => never_published || secret.description.as_deref() == Some(marker.as_str()),
+        })
+        .map(|secret| secret.id.clone())
+        .collect()
+}
+
+fn is_due(credential: &CredentialStatus, now: Timestamp) -> bool {
+    credential.state == CredentialState::Retiring && credential.expires_at.as_ref().is_some_and(|end| end.0 <= now)
+}
+
+/// What the status says of the credentials after a pass.
+pub fn after(
+    old: &[CredentialStatus],
+    current: Option<&Current>,
+    removed: &[SecretId],
+    now: Timestamp,
+) -> Vec<CredentialStatus> {
+    let mut list: Vec<CredentialStatus> = current.map(|current| active(old, current)).into_iter().collect();
+    for credential in old {
+        let is_current = current.is_some_and(|current| current.id.as_str() == credential.id);
+        if is_current || removed.iter().any(|id| id.as_str() == credential.id) {
+            continue;
+        }
+        let mut retiring = credential.clone();
+        if retiring.state == CredentialState::Active && current.is_some() {
+            retiring.state = CredentialState::Retiring;
+            let end = now.saturating_add(SignedDuration::try_from(RETIREMENT).unwrap_or(SignedDuration::ZERO));
+            retiring.expires_at = Some(Time(end.unwrap_or(now)));
+        }
+        list.push(retiring);
+    }
+    list
+}
+
+fn active(old: &[CredentialStatus], current: &Current) -> CredentialStatus {
+    let before = old.iter().find(|credential| credential.id == current.id.as_str());
+    CredentialStatus {
+        id: current.id.to_string(),
+        kind: CredentialKind::Secret,
+        state: CredentialState::Active,
+        created_at: current.created_at.map(whole).or_else(|| before.and_then(|c| c.created_at.clone())),
+        expires_at: current.expires_at.map(whole).or_else(|| {
+            before.filter(|c| c.state == CredentialState::Active).and_then(|c| c.expires_at.clone())
+        }),
+    }
+}
+
+/// Kubernetes keeps times to the second; a finer one would look changed after every write.
+pub fn whole(time: Timestamp) -> Time {
+    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
+}
+
+/// When the next secret is due for removal.
+pub fn next_retirement(credentials: &[CredentialStatus]) -> Option<Timestamp> {
+    credentials
+        .iter()
+        .filter(|credential| credential.state == CredentialState::Retiring)
+        .filter_map(|credential| credential.expires_at.as_ref().map(|time| time.0))
+        .min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::fixtures::{NOON, registered, secret_info};
+
+    fn current(id: &str) -> Current {
+        Current { id: SecretId::new(id), created_at: None, expires_at: None }
+    }
+
+    fn ids(list: &[SecretId]) -> Vec<&str> {
+        list.iter().map(SecretId::as_str).collect()
+    }
+
+    #[test]
+    fn a_replaced_secret_stays_valid_for_a_while_and_is_then_removed() {
+        let first = after(&[], Some(&current("1")), &[], NOON);
+        let second = after(&first, Some(&current("2")), &[], NOON);
+        assert_eq!(second[1].state, CredentialState::Retiring);
+        let detail = Registered { secrets: vec![secret_info("1", None), secret_info("2", None)], ..registered("id") };
+        let later = NOON + SignedDuration::try_from(RETIREMENT).expect("fits");
+        let two = SecretId::new("2");
+        assert!(removable(&second, Some(&two), &detail, "app-uid", false, NOON).is_empty());
+        let due = removable(&second, Some(&two), &detail, "app-uid", false, later);
+        assert_eq!(ids(&due), ["1"]);
+        assert_eq!(after(&second, Some(&current("2")), &due, later).len(), 1);
+    }
+
+    #[test]
+    fn a_secret_that_people_made_is_never_removed_but_a_lost_one_of_ours_is() {
+        let secrets = vec![
+            secret_info("1", None),
+            secret_info("2", Some(&marker("app-uid"))),
+            secret_info("3", Some("made by hand")),
+            secret_info("4", Some(&marker("another-uid"))),
+        ];
+        let detail = Registered { secrets, ..registered("id") };
+        let one = SecretId::new("1");
+        assert_eq!(ids(&removable(&[], Some(&one), &detail, "app-uid", false, NOON)), ["2"]);
+    }
+
+    #[test]
+    fn of_a_registration_whose_create_was_lost_no_other_secret_was_ever_published() {
+        let detail = Registered { secrets: vec![secret_info("1", None), secret_info("2", None)], ..registered("id") };
+        let two = SecretId::new("2");
+        assert_eq!(ids(&removable(&[], Some(&two), &detail, "app-uid", true, NOON)), ["1"]);
+    }
+
+    #[test]
+    fn the_same_facts_give_the_same_status() {
+        let first = after(&[], Some(&Current { created_at: Some(NOON), ..current("1") }), &[], NOON);
+        assert_eq!(after(&first, Some(&current("1")), &[], NOON + SignedDuration::from_secs(9)), first);
+    }
+}

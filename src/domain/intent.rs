@@ -1,0 +1,246 @@
+//! Registering exactly once, against a server whose create is not idempotent and whose names are not unique.
+//!
+//! An intent is written into the application's annotations before the create is sent, and is settled once the status
+//! names the registration that it led to. An unsettled one means that the outcome of a create is unknown: then the
+//! registration is looked for, and taken over only where it is proven to be ours.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::registration::{ClientId, ClientType, Desired, Grant, Listed, Registered};
+
+/// How long a server's own reads may lag behind its writes (facts: several seconds were seen; this is the bound after
+/// which "not there" is believed).
+pub const READ_LAG: Duration = Duration::from_secs(20);
+
+/// How long an intent belongs to the operator process that wrote it, before another one may settle it.
+pub const HOLD: Duration = Duration::from_secs(45);
+
+/// What the operator was about to create. Serialised as JSON into the annotation `extapp.dev/pending`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Intent {
+    /// The name of the registration.
+    pub name: String,
+    /// Digest over type, redirect URIs and scopes, so that a later edit of the spec does not hide what was asked for.
+    pub digest: String,
+    /// The registrations that carried the name before, sorted. None of them is ours.
+    #[serde(default)]
+    pub known: Vec<ClientId>,
+    /// The registration that this one replaces because it was deleted at the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<ClientId>,
+    /// Which operator process is at work.
+    pub holder: String,
+    pub at: Timestamp,
+}
+
+impl Intent {
+    /// Read from the annotation; `None` where it is not one of ours.
+    pub fn parse(annotation: &str) -> Option<Self> {
+        serde_json::from_str(annotation).ok()
+    }
+
+    /// Whether the outcome is still unknown, given the client id that the status names.
+    pub fn is_unsettled(&self, status_client_id: Option<&ClientId>) -> bool {
+        match status_client_id {
+            None => true,
+            Some(id) => self.replaces.as_ref() == Some(id),
+        }
+    }
+}
+
+/// A digest of all that identifies a wanted registration beside its name.
+pub fn digest(desired: &Desired) -> String {
+    let mut hash = Sha256::new();
+    let mut part = |text: &str| {
+        hash.update(text.len().to_be_bytes());
+        hash.update(text);
+    };
+    part(match desired.client_type {
+        ClientType::Confidential => "confidential",
+        ClientType::NonConfidential => "non-confidential",
+    });
+    desired.redirect_uris.iter().for_each(|uri| part(uri));
+    for scope in &desired.scopes {
+        part(match scope.grant {
+            Grant::User => "user",
+            Grant::Application => "application",
+        });
+        part(&scope.name);
+    }
+    super::hex(&hash.finalize()[..16])
+}
+
+/// What was found when looking for the outcome of an unsettled intent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Search {
+    /// Registrations of the intent's name that it does not know and that no other application claims, read in full.
+    pub candidates: Vec<Registered>,
+    /// How many other applications have an unsettled intent with the same name and digest.
+    pub twins: usize,
+}
+
+/// How an unsettled intent ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// This registration is ours.
+    TakeOver(ClientId),
+    /// The create never happened: it may be sent, with a new intent.
+    NothingHappened,
+    /// Too early to tell.
+    Wait(Duration),
+    /// It cannot be proven which of these is ours.
+    Ambiguous(Vec<ClientId>),
+}
+
+/// The rows of a list that an intent could have led to.
+pub fn newcomers<'a>(
+    intent: &'a Intent,
+    list: &'a [Listed],
+    claimed: &'a dyn Fn(&ClientId) -> bool,
+) -> impl Iterator<Item = &'a Listed> {
+    list.iter().filter(move |row| {
+        row.display_name == intent.name
+            && !intent.known.contains(&row.client_id)
+            && intent.replaces.as_ref() != Some(&row.client_id)
+            && !claimed(&row.client_id)
+    })
+}
+
+/// Whether this process may settle the intent now, or how long it must leave it to its writer.
+pub fn hold(intent: &Intent, identity: &str, now: Timestamp) -> Option<Duration> {
+    if intent.holder == identity { None } else { remaining(intent.at, HOLD, now) }
+}
+
+/// Decides what became of an intent. Other registrations of the same name are never touched: either exactly one new and
+/// unclaimed registration is what we asked for, or a person must decide. Twins that asked for the very same thing may
+/// share out what is there, since their registrations cannot be told apart and none has been published.
+pub fn settle(intent: &Intent, search: &Search, now: Timestamp) -> Settlement {
+    let mut exact: Vec<&ClientId> = search
+        .candidates
+        .iter()
+        .filter(|candidate| digest(&candidate.as_desired()) == intent.digest)
+        .map(|candidate| &candidate.client_id)
+        .collect();
+    exact.sort();
+    match exact.as_slice() {
+        [] if search.candidates.is_empty() => {
+            remaining(intent.at, READ_LAG, now).map_or(Settlement::NothingHappened, Settlement::Wait)
+        }
+        [only] => Settlement::TakeOver((*only).clone()),
+        [first, rest @ ..] if rest.len() <= search.twins => Settlement::TakeOver((*first).clone()),
+        _ => {
+            let mut ids: Vec<ClientId> = search.candidates.iter().map(|candidate| candidate.client_id.clone()).collect();
+            ids.sort();
+            Settlement::Ambiguous(ids)
+        }
+    }
+}
+
+fn remaining(since: Timestamp, span: Duration, now: Timestamp) -> Option<Duration> {
+    let end = since.saturating_add(SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MAX);
+    Duration::try_from(end.duration_since(now)).ok().filter(|left| !left.is_zero())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::fixtures::{NOON, desired, registered};
+
+    fn intent() -> Intent {
+        Intent {
+            name: "Invoice sync".into(),
+            digest: digest(&desired()),
+            known: vec![ClientId::new("id-7")],
+            replaces: None,
+            holder: "me".into(),
+            at: NOON,
+        }
+    }
+
+    fn late() -> Timestamp {
+        NOON + SignedDuration::from_secs(60)
+    }
+
+    fn search(ids: &[&str]) -> Search {
+        Search { candidates: ids.iter().map(|id| registered(id)).collect(), twins: 0 }
+    }
+
+    #[test]
+    fn the_one_new_registration_that_is_as_asked_for_is_ours() {
+        assert_eq!(settle(&intent(), &search(&["id-9"]), NOON), Settlement::TakeOver(ClientId::new("id-9")));
+    }
+
+    #[test]
+    fn nothing_new_is_believed_only_after_the_servers_reads_have_caught_up() {
+        assert_eq!(settle(&intent(), &search(&[]), NOON), Settlement::Wait(READ_LAG));
+        assert_eq!(settle(&intent(), &search(&[]), late()), Settlement::NothingHappened);
+    }
+
+    #[test]
+    fn two_that_look_like_ours_are_left_to_a_person() {
+        assert_eq!(
+            settle(&intent(), &search(&["id-9", "id-8"]), late()),
+            Settlement::Ambiguous(vec![ClientId::new("id-8"), ClientId::new("id-9")])
+        );
+    }
+
+    #[test]
+    fn a_new_one_of_our_name_but_with_other_scopes_is_never_taken_over() {
+        let mut other = registered("id-9");
+        other.scopes.clear();
+        let search = Search { candidates: vec![other], twins: 0 };
+        assert_eq!(settle(&intent(), &search, late()), Settlement::Ambiguous(vec![ClientId::new("id-9")]));
+    }
+
+    #[test]
+    fn twins_that_crashed_together_share_out_what_they_made() {
+        let search = Search { candidates: vec![registered("id-9"), registered("id-8")], twins: 1 };
+        assert_eq!(settle(&intent(), &search, NOON), Settlement::TakeOver(ClientId::new("id-8")));
+    }
+
+    #[test]
+    fn known_replaced_and_claimed_registrations_are_no_newcomers() {
+        let mut intent = intent();
+        intent.replaces = Some(ClientId::new("id-1"));
+        let list: Vec<Listed> = ["id-1", "id-7", "id-8", "id-9"].map(|id| registered(id).as_listed()).into();
+        let claimed = |id: &ClientId| id.as_str() == "id-8";
+        let found: Vec<&str> = newcomers(&intent, &list, &claimed).map(|row| row.client_id.as_str()).collect();
+        assert_eq!(found, ["id-9"]);
+    }
+
+    #[test]
+    fn another_process_leaves_an_intent_alone_while_its_writer_may_be_at_work() {
+        assert_eq!(hold(&intent(), "me", NOON), None);
+        assert_eq!(hold(&intent(), "other", NOON), Some(HOLD));
+        assert_eq!(hold(&intent(), "other", late()), None);
+    }
+
+    #[test]
+    fn an_intent_is_settled_by_the_client_id_that_it_led_to() {
+        let mut intent = intent();
+        assert!(intent.is_unsettled(None));
+        assert!(!intent.is_unsettled(Some(&ClientId::new("id-9"))));
+        intent.replaces = Some(ClientId::new("id-1"));
+        assert!(intent.is_unsettled(Some(&ClientId::new("id-1"))));
+        assert!(!intent.is_unsettled(Some(&ClientId::new("id-9"))));
+    }
+
+    #[test]
+    fn the_digest_tells_every_part_apart() {
+        let base = digest(&desired());
+        let mut other = desired();
+        other.display_name = "another name".into();
+        assert_eq!(digest(&other), base, "the name is kept beside the digest");
+        let mut other = desired();
+        other.redirect_uris.insert("https://x.example/".into());
+        assert_ne!(digest(&other), base);
+        let mut other = desired();
+        other.scopes = other.scopes.into_iter().map(|mut scope| { scope.grant = Grant::User; scope }).collect();
+        assert_ne!(digest(&other), base);
+    }
+}

@@ -1,0 +1,209 @@
+//! Everything that a decision about one application rests on, as plain data.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::intent::{Intent, Search};
+use super::outputs::SeenOutput;
+use super::reason::Reason;
+use super::registration::{Catalogue, ClientId, Credential, Endpoints, Registered};
+use crate::api::external_application::OutputKind;
+use crate::api::{ABANDON, AuthorizationServer, ExternalApplication, PENDING};
+
+/// The finalizer of an application that has, or may have, a registration.
+pub const FINALIZER: &str = "extapp.dev/registration";
+
+/// When the operator looks again on its own account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Nothing is due before something changes.
+    OnChange,
+    /// Once, after this time.
+    After(Duration),
+    /// Again and again, less and less often.
+    Backoff,
+}
+
+/// Something that stands in the way, in the words that a person reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub reason: Reason,
+    /// Says what to do; stable while nothing changes.
+    pub message: String,
+    pub retry: Retry,
+    /// Whether only a person can help.
+    pub stalled: bool,
+}
+
+impl Finding {
+    /// Only a change by a person helps.
+    pub fn stalled(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), retry: Retry::OnChange, stalled: true }
+    }
+
+    /// It may pass by itself.
+    pub fn passing(reason: Reason, message: impl Into<String>, retry: Retry) -> Self {
+        Self { reason, message: message.into(), retry, stalled: false }
+    }
+
+    /// Only a person can help, but what they do is not seen by a watch.
+    pub fn looked_at_again(mut self) -> Self {
+        self.retry = Retry::Backoff;
+        self
+    }
+}
+
+/// The server as an application sees it.
+pub enum ServerSeen {
+    /// No such object.
+    Absent,
+    /// The operator has just started and has not tried to connect.
+    NotTried,
+    /// It cannot be used now.
+    Unusable(Finding),
+    Usable(ServerFacts),
+}
+
+/// What a connected server is.
+#[derive(Clone)]
+pub struct ServerFacts {
+    pub provider: &'static str,
+    pub endpoints: Arc<Endpoints>,
+    pub catalogue: Arc<Catalogue>,
+    pub own_client_id: ClientId,
+}
+
+/// The registration, as far as this pass had to look.
+pub enum RegistrationSeen {
+    /// There is none yet; these carry the name that it would get.
+    None { namesakes: Vec<ClientId> },
+    /// The status names it, and nothing gave reason to read it.
+    Unread(ClientId),
+    Present(Box<Registered>),
+    /// It was named and is gone: a read and a fresh list agree. These carry the name now.
+    Missing { id: ClientId, namesakes: Vec<ClientId> },
+    /// It was named, and is not there to be read, but was made so recently that the server may lag.
+    Lagging(ClientId),
+    /// The outcome of a create is unknown.
+    Unsettled { intent: Intent, hold: Option<Duration>, search: Search },
+    /// The look failed.
+    Unreadable(Finding),
+}
+
+/// A Secret or ConfigMap by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OutputRef {
+    pub kind: OutputKind,
+    pub name: String,
+    pub uid: String,
+}
+
+/// An object of ours that the spec does not name (any more).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOver {
+    pub output: OutputRef,
+    /// The secret inside, by its identifier.
+    pub credential: Option<String>,
+    pub immutable: bool,
+}
+
+/// All that one pass over one application has seen.
+pub struct Observed {
+    pub server: Option<Arc<AuthorizationServer>>,
+    /// Whether the server admits the application's namespace.
+    pub admitted: bool,
+    pub seen: ServerSeen,
+    /// The objects that stand where outputs shall be, and those of ours with secrets.
+    pub outputs: Vec<SeenOutput>,
+    pub left_over: Vec<LeftOver>,
+    /// A secret that the server gave out and that no object carries yet.
+    pub held: Option<Arc<Credential>>,
+    pub registration: RegistrationSeen,
+    /// How many older applications of the namespace use the server.
+    pub older_siblings: usize,
+    /// The application, if any, that already stands for the registration that is to be adopted.
+    pub claimant: Option<String>,
+    /// Whether a sweep has found the registration to differ.
+    pub suspect: bool,
+}
+
+/// What has to be asked of the server in this pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look {
+    Nothing,
+    /// Which registrations carry the name that is about to be used.
+    Namesakes,
+    Detail(ClientId),
+    Search(Intent),
+}
+
+/// The client id that the status names.
+pub fn status_client_id(app: &ExternalApplication) -> Option<ClientId> {
+    app.status.as_ref().and_then(|status| status.client_id.as_deref()).map(ClientId::new)
+}
+
+/// The recorded intent, if its outcome is still unknown.
+pub fn unsettled_intent(app: &ExternalApplication) -> Option<Intent> {
+    let annotation = app.metadata.annotations.as_ref()?.get(PENDING)?;
+    Intent::parse(annotation).filter(|intent| intent.is_unsettled(status_client_id(app).as_ref()))
+}
+
+pub fn wants_abandon(annotations: Option<&std::collections::BTreeMap<String, String>>) -> bool {
+    annotations.and_then(|annotations| annotations.get(ABANDON)).is_some_and(|value| value == "true")
+}
+
+pub fn has_finalizer(app: &ExternalApplication) -> bool {
+    app.metadata.finalizers.as_ref().is_some_and(|finalizers| finalizers.iter().any(|name| name == FINALIZER))
+}
+
+/// Whether the last report says that this very spec was brought about.
+fn was_settled(app: &ExternalApplication) -> bool {
+    let Some(status) = &app.status else { return false };
+    status.observed_generation == app.metadata.generation
+        && status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// Decides what to ask the server. A settled application is asked about only where something speaks for it: there are
+/// far more applications than requests to spend.
+pub fn look(app: &ExternalApplication, outputs: &[SeenOutput], suspect: bool, now: Timestamp) -> Look {
+    let named_by_status = status_client_id(app);
+    if let Some(adopt) = &app.spec.adopt
+        && named_by_status.is_none()
+    {
+        return Look::Detail(ClientId::new(&adopt.client_id));
+    }
+    if let Some(intent) = unsettled_intent(app) {
+        return match named_by_output(&intent, outputs) {
+            Some(id) => Look::Detail(id),
+            None => Look::Search(intent),
+        };
+    }
+    let Some(id) = named_by_status else {
+        return if observes(app) { Look::Nothing } else { Look::Namesakes };
+    };
+    let uid = app.metadata.uid.as_deref().unwrap_or_default();
+    let confidential = app.spec.r#type == crate::api::external_application::ApplicationType::Confidential;
+    let lost = confidential && !outputs.iter().any(|output| output.intact_secret(uid, &id).is_some());
+    if suspect || lost || !was_settled(app) || retirement_due(app, now) { Look::Detail(id) } else { Look::Nothing }
+}
+
+/// An object that we wrote after the create and before the status names the registration: proof enough.
+pub fn named_by_output(intent: &Intent, outputs: &[SeenOutput]) -> Option<ClientId> {
+    outputs
+        .iter()
+        .filter_map(SeenOutput::client_id)
+        .find(|id| !intent.known.contains(id) && intent.replaces.as_ref() != Some(id))
+}
+
+pub fn observes(app: &ExternalApplication) -> bool {
+    app.spec.management == Some(crate::api::external_application::Management::Observe)
+}
+
+fn retirement_due(app: &ExternalApplication, now: Timestamp) -> bool {
+    use crate::api::external_application::CredentialState::Retiring;
+    app.status.iter().flat_map(|status| &status.credentials).any(|credential| {
+        credential.state == Retiring && credential.expires_at.as_ref().is_some_and(|end| end.0 <= now)
+    })
+}

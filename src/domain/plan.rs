@@ -1,0 +1,270 @@
+//! What has to change, in an order in which a crash between any two steps is harmless.
+
+use jiff::Timestamp;
+
+use super::credentials;
+use super::difference;
+use super::intent::{Intent, digest};
+use super::observed::{LeftOver, Observed, OutputRef, RegistrationSeen, has_finalizer, unsettled_intent};
+use super::outputs::{Key, ResolvedOutput, SeenOutput, render};
+use super::registration::{ClientId, ClientSecret, Registered, SecretId};
+use super::validate::Valid;
+use crate::api::ExternalApplication;
+use crate::api::external_application::{CredentialStatus, FieldDifference, OutputKind};
+
+/// One thing to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Write the finalizer, so that the registration cannot be forgotten. Nothing else is needed before it.
+    Guard,
+    /// Write the finalizer and what is about to be created, on the version that was read.
+    RecordIntent(Intent),
+    /// Create the registration. Never repeated: if the answer is lost, the intent decides.
+    Register,
+    /// Take this registration, which a lost create of ours made.
+    TakeOver(ClientId),
+    /// Replace name, redirect URIs and scopes.
+    Update { id: ClientId, differences: Vec<FieldDifference> },
+    /// Have the server generate a secret.
+    AddSecret(ClientId),
+    /// Write one object, over the one that is there.
+    Publish { output: ResolvedOutput, over: Option<Standing> },
+    /// Remove an object of ours that is not asked for.
+    RemoveOutput(OutputRef),
+    /// Remove a secret at the server.
+    RetireSecret { id: ClientId, secret: SecretId },
+}
+
+/// An object of ours, at the version that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    pub uid: String,
+    pub resource_version: String,
+}
+
+impl Standing {
+    fn of(object: &SeenOutput) -> Self {
+        Self { uid: object.uid.clone(), resource_version: object.resource_version.clone() }
+    }
+}
+
+/// What the pass will do, and what it already knows.
+#[derive(Debug)]
+pub struct Plan {
+    pub steps: Vec<Step>,
+    /// The registration that the pass begins with.
+    pub client_id: Option<ClientId>,
+    /// The secret that is published, or that only has to be written.
+    pub secret: Option<(SecretId, ClientSecret)>,
+    /// Differences that are reported and not corrected.
+    pub drift: Vec<FieldDifference>,
+}
+
+/// The facts that a pass starts with, beside what was seen: who we are and what time it is.
+#[derive(Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// The identity of this operator process.
+    pub identity: &'a str,
+    pub now: Timestamp,
+}
+
+/// Decides what to do. The same facts give the same plan, and a plan that was carried out is followed by an empty one.
+pub fn plan(app: &ExternalApplication, valid: &Valid, seen: &Observed, at: Circumstances<'_>) -> Plan {
+    let drift = uncorrected(app, valid, seen);
+    let Some((id, actual)) = known_registration(valid, seen) else {
+        let steps = match &seen.registration {
+            RegistrationSeen::None { namesakes } => register(valid, seen, namesakes, None, at),
+            RegistrationSeen::Missing { id, namesakes } => register(valid, seen, namesakes, Some(id), at),
+            RegistrationSeen::Unsettled { intent, .. } => {
+                register(valid, seen, &intent.known, intent.replaces.as_ref(), at)
+            }
+            _ => Vec::new(),
+        };
+        return Plan { steps, client_id: None, secret: None, drift };
+    };
+    let secret = valid.confidential().then(|| usable_secret(app, valid, &id, actual, seen, at.now)).flatten();
+    let mut steps = Vec::new();
+    if valid.taken_over.is_some() {
+        steps.push(Step::TakeOver(id.clone()));
+    }
+    steps.extend(converge(app, valid, &id, actual, secret.as_ref(), seen, at));
+    Plan { steps, client_id: Some(id), secret, drift }
+}
+
+/// The registration that the application stands for, with what the server says of it where that was read.
+fn known_registration<'a>(valid: &Valid, seen: &'a Observed) -> Option<(ClientId, Option<&'a Registered>)> {
+    match &seen.registration {
+        RegistrationSeen::Unread(id) => Some((id.clone(), None)),
+        RegistrationSeen::Present(actual) => Some((actual.client_id.clone(), Some(actual))),
+        RegistrationSeen::Unsettled { search, .. } => {
+            let id = valid.taken_over.clone()?;
+            let actual = search.candidates.iter().find(|candidate| candidate.client_id == id);
+            Some((id, actual))
+        }
+        _ => None,
+    }
+}
+
+fn register(
+    valid: &Valid,
+    seen: &Observed,
+    namesakes: &[ClientId],
+    replaces: Option<&ClientId>,
+    at: Circumstances<'_>,
+) -> Vec<Step> {
+    let mut known = namesakes.to_vec();
+    known.sort();
+    let intent = Intent {
+        name: valid.desired.display_name.clone(),
+        digest: digest(&valid.desired),
+        known,
+        replaces: replaces.cloned(),
+        holder: at.identity.into(),
+        at: at.now,
+    };
+    let mut steps = vec![Step::RecordIntent(intent), Step::Register];
+    steps.extend(valid.outputs.iter().map(|output| {
+        let standing = |object: &&SeenOutput| object.kind == output.kind && object.name == output.name;
+        Step::Publish { output: output.clone(), over: seen.outputs.iter().find(standing).map(Standing::of) }
+    }));
+    let gone = |item: &&LeftOver| !item.immutable || item.credential.is_some();
+    steps.extend(seen.left_over.iter().filter(gone).map(|item| Step::RemoveOutput(item.output.clone())));
+    steps
+}
+
+/// Everything after there is a registration. Publishing comes after all that a published secret rests on, and removing
+/// secrets comes last.
+fn converge(
+    app: &ExternalApplication,
+    valid: &Valid,
+    id: &ClientId,
+    actual: Option<&Registered>,
+    secret: Option<&(SecretId, ClientSecret)>,
+    seen: &Observed,
+    at: Circumstances<'_>,
+) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if !has_finalizer(app) && !valid.observe_only {
+        steps.push(Step::Guard);
+    }
+    if let Some(actual) = actual.filter(|_| !valid.observe_only) {
+        let differences = difference::between(&valid.desired, actual);
+        if !differences.is_empty() {
+            steps.push(Step::Update { id: id.clone(), differences });
+        }
+    }
+    let mint = valid.confidential() && secret.is_none() && !valid.observe_only;
+    if mint {
+        steps.push(Step::AddSecret(id.clone()));
+    }
+    let current = secret.map(|(id, _)| id.clone());
+    if secret.is_some() || mint || !valid.confidential() {
+        steps.extend(publish(valid, id, secret, seen));
+    }
+    let secrets_seen = actual.filter(|_| !valid.observe_only);
+    let removable = secrets_seen.map(|actual| to_remove(app, valid, current.as_ref(), actual, at.now)).unwrap_or_default();
+    steps.extend(left_over(app, seen, current.as_ref(), &removable, valid.observe_only || mint));
+    steps.extend(removable.into_iter().map(|secret| Step::RetireSecret { id: id.clone(), secret }));
+    steps
+}
+
+/// The secret that is published, or that the server gave out and that only has to be written.
+fn usable_secret(
+    app: &ExternalApplication,
+    valid: &Valid,
+    id: &ClientId,
+    actual: Option<&Registered>,
+    seen: &Observed,
+    now: Timestamp,
+) -> Option<(SecretId, ClientSecret)> {
+    let published = seen.outputs.iter().find_map(|output| output.intact_secret(&valid.uid, id));
+    let held = || {
+        let held = seen.held.as_ref()?;
+        Some((held.id.clone()?, ClientSecret::new(held.secret.expose())))
+    };
+    published.or_else(held).filter(|(secret, _)| !gone_at_server(app, secret, actual, now))
+}
+
+/// Whether the server no longer has the secret. One that was just made is given time to show.
+fn gone_at_server(app: &ExternalApplication, secret: &SecretId, actual: Option<&Registered>, now: Timestamp) -> bool {
+    let Some(actual) = actual else { return false };
+    if actual.secrets.iter().any(|known| known.id == *secret) {
+        return false;
+    }
+    let recorded = credentials(app).iter().find(|credential| credential.id == secret.as_str());
+    let lag = jiff::SignedDuration::try_from(super::intent::READ_LAG).unwrap_or_default();
+    recorded.is_some_and(|credential| {
+        credential.created_at.as_ref().is_none_or(|created| now.duration_since(created.0) > lag)
+    })
+}
+
+fn credentials(app: &ExternalApplication) -> &[CredentialStatus] {
+    app.status.as_ref().map_or(&[], |status| &status.credentials)
+}
+
+fn to_remove(
+    app: &ExternalApplication,
+    valid: &Valid,
+    current: Option<&SecretId>,
+    actual: &Registered,
+    now: Timestamp,
+) -> Vec<SecretId> {
+    // What a lost create left behind was never published; what an adopted registration had belongs to others.
+    let never_published = app.spec.adopt.is_none() && unsettled_intent(app).is_some();
+    credentials::removable(credentials(app), current, actual, &valid.uid, never_published, now)
+}
+
+fn publish(
+    valid: &Valid,
+    id: &ClientId,
+    secret: Option<&(SecretId, ClientSecret)>,
+    seen: &Observed,
+) -> Vec<Step> {
+    let facts = valid.facts(id);
+    let key = secret.map(|(id, secret)| Key { id, secret });
+    valid
+        .outputs
+        .iter()
+        .filter_map(|output| {
+            let rendered = render(output, &facts, key).ok()?;
+            let standing = seen.outputs.iter().find(|object| object.kind == rendered.kind && object.name == rendered.name);
+            // A Secret without its key is only rendered to learn the name: it is written once the key is there.
+            let complete = key.is_some() || !valid.confidential() || output.kind == OutputKind::ConfigMap;
+            if complete && standing.is_some_and(|object| object.ours && object.says(&rendered)) {
+                return None;
+            }
+            Some(Step::Publish { output: output.clone(), over: standing.map(Standing::of) })
+        })
+        .collect()
+}
+
+/// Objects that the spec does not ask for. An immutable one stays as long as the credential in it lives.
+fn left_over(
+    app: &ExternalApplication,
+    seen: &Observed,
+    current: Option<&SecretId>,
+    removable: &[SecretId],
+    keep_versions: bool,
+) -> Vec<Step> {
+    let lives = |id: &str| {
+        current.is_some_and(|current| current.as_str() == id)
+            || (credentials(app).iter().any(|credential| credential.id == id)
+                && !removable.iter().any(|secret| secret.as_str() == id))
+    };
+    let goes = |item: &&LeftOver| {
+        !item.immutable || (!keep_versions && item.credential.as_deref().is_some_and(|id| !lives(id)))
+    };
+    seen.left_over.iter().filter(goes).map(|item| Step::RemoveOutput(item.output.clone())).collect()
+}
+
+fn uncorrected(app: &ExternalApplication, valid: &Valid, seen: &Observed) -> Vec<FieldDifference> {
+    match &seen.registration {
+        _ if !valid.observe_only => Vec::new(),
+        RegistrationSeen::Present(actual) => difference::between(&valid.desired, actual),
+        RegistrationSeen::Unread(_) => app.status.as_ref().map(|status| status.drift.clone()).unwrap_or_default(),
+        _ => difference::absent(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

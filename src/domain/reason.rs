@@ -1,0 +1,135 @@
+//! The closed set of reasons. The same word stands in a condition, in an Event and in a metric's label.
+
+use strum::{EnumIter, IntoStaticStr};
+
+/// Why something is as it is. Documented for users in `docs/reasons.md`, which a test compares with this list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr, EnumIter)]
+pub enum Reason {
+    /// Everything is as the spec says.
+    Ready,
+    /// The server answers and its catalogue is published.
+    Connected,
+    /// A registration was made.
+    Registered,
+    /// A registration of unknown outcome was found and taken into care.
+    TakenOver,
+    /// An existing registration was adopted.
+    Adopted,
+    /// The registration was changed to what the spec says.
+    Updated,
+    /// The registration had been deleted at the server and was made again.
+    Recreated,
+    /// Someone changed the registration at the server; it was set right.
+    DriftCorrected,
+    /// The registration differs from the spec, and nothing is written.
+    DriftFound,
+    /// The registration is as the spec says.
+    InSync,
+    /// The credentials are where workloads can mount them.
+    Published,
+    /// An object with credentials was written again because it was missing or had been changed.
+    Republished,
+    /// A new secret replaced one that was lost.
+    SecretReplaced,
+    /// A replaced secret was removed at the server.
+    SecretRetired,
+    /// An output that is no longer asked for was removed.
+    OutputRemoved,
+    /// Nothing is written because management is Observe.
+    Observed,
+    /// Nothing is done because `suspend` is true.
+    Suspended,
+    /// The registration was deleted at the server.
+    Deleted,
+    /// The registration was left at the server.
+    Retained,
+    /// The registration was left at the server, without secrets.
+    Revoked,
+    /// The object went before the server could be asked; the registration is listed as pending.
+    Abandoned,
+    /// A deletion waits for the server.
+    Deleting,
+    /// Work is under way.
+    Progressing,
+
+    /// `serverRef` names an AuthorizationServer that does not exist.
+    ServerNotFound,
+    /// The AuthorizationServer is not Ready yet.
+    ServerNotReady,
+    /// The server cannot be reached.
+    ServerUnreachable,
+    /// The server does not answer in time.
+    ServerTimeout,
+    /// The server answers with an error of its own.
+    ServerFailed,
+    /// The server answers something that is not its API.
+    UnexpectedAnswer,
+    /// The server limits requests, or the operator's budget for it is spent.
+    RateLimited,
+    /// The server refuses the operator's credentials.
+    CredentialsRefused,
+    /// The operator's credentials lack a permission.
+    PermissionDenied,
+    /// The server will not take these values.
+    RejectedByServer,
+    /// The server reports a conflict.
+    ServerConflict,
+    /// The answer to a create was lost.
+    OutcomeUnknown,
+
+    /// The Secret that `credentialsRef` names is missing or lacks a key.
+    CredentialsMissing,
+    /// The ConfigMap that `caRef` names is missing or holds no certificate.
+    CaInvalid,
+    /// The URL is not permitted.
+    UrlNotPermitted,
+    /// The server now answers for another organization.
+    OrganizationChanged,
+    /// Applications still use the server.
+    InUse,
+    /// Registrations still wait for deletion.
+    DeletionsPending,
+
+    /// The server does not admit the namespace.
+    NamespaceNotAllowed,
+    /// The namespace has as many applications as it may have.
+    LimitReached,
+    /// A scope is not in the server's catalogue.
+    UnknownScope,
+    /// A scope is not allowed by the AuthorizationServer.
+    ScopeNotAllowed,
+    /// A scope cannot be granted as this type.
+    WrongScopeType,
+    /// The spec contradicts itself.
+    InvalidSpec,
+    /// A template cannot be rendered.
+    TemplateInvalid,
+    /// A Secret or ConfigMap of that name exists and is not the operator's.
+    SecretConflict,
+    /// A Secret or ConfigMap could not be written.
+    OutputNotWritten,
+    /// The registration to adopt cannot be adopted.
+    AdoptionRefused,
+    /// The registration to observe does not exist.
+    RegistrationMissing,
+    /// It cannot be proven which registration a lost create made.
+    RegistrationAmbiguous,
+    /// The secret is not known, and may not be replaced under management Observe.
+    SecretUnknown,
+    /// The catalogue of this server is its own; declared resources are not used.
+    CatalogueNotDeclarable,
+    /// The Kubernetes API did not take a write.
+    KubernetesRefused,
+}
+
+impl Reason {
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

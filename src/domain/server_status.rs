@@ -1,0 +1,253 @@
+//! Decisions about an AuthorizationServer: the catalogue it publishes and what its status says.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Resource as _;
+use kube::api::ObjectMeta;
+
+use super::credentials::whole;
+use super::observed::Finding;
+use super::outputs::MANAGED_BY;
+use super::reason::Reason;
+use super::registration::{Catalogue, Endpoints, Resource};
+use super::status::{Wanted, conditions};
+use crate::api::api_resource::{ApiScope, CatalogueManagement, LocalServerReference};
+use crate::api::authorization_server::{AuthorizationServer, AuthorizationServerStatus};
+use crate::api::{ApiResource, ApiResourceSpec, ApiResourceStatus};
+
+/// The finalizer of a server: it stays as long as applications use it.
+pub const FINALIZER: &str = "extapp.dev/authorization-server";
+
+/// The name of the object that shows a resource: the server's name and the resource's, in the letters of a DNS name.
+pub fn resource_object_name(server: &str, identifier: &str) -> String {
+    let letters = identifier.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect::<String>();
+    format!("{server}-{}", letters.trim_matches('-'))
+}
+
+/// The objects that show a server's catalogue.
+pub fn catalogue_objects(server: &AuthorizationServer, catalogue: &Catalogue) -> Vec<ApiResource> {
+    catalogue.resources.iter().map(|resource| catalogue_object(server, resource)).collect()
+}
+
+fn catalogue_object(server: &AuthorizationServer, resource: &Resource) -> ApiResource {
+    let server_name = server.metadata.name.clone().unwrap_or_default();
+    let owner = OwnerReference {
+        api_version: AuthorizationServer::api_version(&()).into(),
+        kind: AuthorizationServer::kind(&()).into(),
+        name: server_name.clone(),
+        uid: server.metadata.uid.clone().unwrap_or_default(),
+        controller: Some(true),
+        block_owner_deletion: None,
+    };
+    let mut scopes: Vec<ApiScope> = resource
+        .scopes
+        .iter()
+        .map(|scope| ApiScope {
+            name: cut(&scope.name, 128),
+            display_name: scope.display_name.as_deref().map(|text| cut(text, 256)),
+            description: scope.description.as_deref().map(|text| cut(text, 1024)),
+            grants: scope.grants.iter().map(|grant| (*grant).into()).collect(),
+        })
+        .collect();
+    scopes.sort_by(|a, b| a.name.cmp(&b.name));
+    scopes.dedup_by(|a, b| a.name == b.name);
+    scopes.truncate(512);
+    ApiResource {
+        metadata: ObjectMeta {
+            name: Some(resource_object_name(&server_name, &resource.name)),
+            namespace: server.metadata.namespace.clone(),
+            labels: Some([(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())].into()),
+            owner_references: Some(vec![owner]),
+            ..ObjectMeta::default()
+        },
+        spec: ApiResourceSpec {
+            server_ref: LocalServerReference { name: server_name },
+            identifier: cut(&resource.name, 200),
+            display_name: resource.display_name.as_deref().map(|text| cut(text, 256)),
+            management: CatalogueManagement::Observe,
+            scopes,
+        },
+        status: None,
+    }
+}
+
+fn cut(text: &str, characters: usize) -> String {
+    text.chars().take(characters).collect()
+}
+
+/// Whether this server made the object.
+pub fn is_ours(server: &AuthorizationServer, object: &ApiResource) -> bool {
+    object.metadata.owner_references.iter().flatten().any(|owner| {
+        owner.controller == Some(true) && Some(&owner.uid) == server.metadata.uid.as_ref()
+    })
+}
+
+/// What has to be written so that the objects show the catalogue.
+#[derive(Debug, Default, PartialEq)]
+pub struct CatalogueChanges {
+    /// Made or set right.
+    pub apply: Vec<ApiResource>,
+    /// No longer in the catalogue: by name and UID.
+    pub remove: Vec<(String, String)>,
+}
+
+/// Compares what is there with what the catalogue says. Objects of others are left alone.
+pub fn catalogue_changes(
+    server: &AuthorizationServer,
+    wanted: &[ApiResource],
+    present: &[&ApiResource],
+) -> CatalogueChanges {
+    let find = |name: &Option<String>| present.iter().find(|object| object.metadata.name == *name);
+    let apply = wanted
+        .iter()
+        .filter(|object| match find(&object.metadata.name) {
+            None => true,
+            Some(there) => is_ours(server, there) && there.spec != object.spec,
+        })
+        .cloned()
+        .collect();
+    let unwanted = |object: &&&ApiResource| {
+        is_ours(server, object) && !wanted.iter().any(|wanted| wanted.metadata.name == object.metadata.name)
+    };
+    let identity = |object: &&ApiResource| Some((object.metadata.name.clone()?, object.metadata.uid.clone()?));
+    CatalogueChanges { apply, remove: present.iter().filter(unwanted).filter_map(|object| identity(object)).collect() }
+}
+
+/// The status of a catalogue object; `None` where it already says so.
+pub fn resource_status(
+    server: &AuthorizationServer,
+    object: &ApiResource,
+    applications: usize,
+    now: Timestamp,
+) -> Option<ApiResourceStatus> {
+    let old = object.status.clone().unwrap_or_default();
+    let state = if is_ours(server, object) {
+        (true, Reason::InSync, "shows what the server's catalogue says".to_owned())
+    } else {
+        let message = "this server has a catalogue of its own, and what is declared here is not used: delete this object".to_owned();
+        (false, Reason::CatalogueNotDeclarable, message)
+    };
+    let stalled = (!state.0).then(|| (true, state.1, state.2.clone()));
+    let wanted = [Wanted { kind: "Ready", state: Some(state) }, Wanted { kind: "Stalled", state: stalled }];
+    let next = ApiResourceStatus {
+        observed_generation: object.metadata.generation,
+        scopes: i32::try_from(object.spec.scopes.len()).ok(),
+        applications: i32::try_from(applications).ok(),
+        conditions: conditions(&old.conditions, &wanted, object.metadata.generation, now),
+    };
+    (object.status.as_ref() != Some(&next)).then_some(next)
+}
+
+/// What a pass over a server found out.
+pub struct ServerPass<'a> {
+    pub endpoints: Option<&'a Endpoints>,
+    pub organization_id: Option<&'a str>,
+    pub applications: usize,
+    pub drifted: usize,
+    pub finding: Option<&'a Finding>,
+    /// When the server was last compared.
+    pub swept_at: Option<Timestamp>,
+}
+
+/// The status after a pass, without the pending deletions, which have a writer of their own; `None` where nothing but
+/// the time of the sweep would change: a sweep that finds nothing new writes nothing.
+pub fn server(server: &AuthorizationServer, pass: &ServerPass<'_>, now: Timestamp) -> Option<AuthorizationServerStatus> {
+    let old = server.status.clone().unwrap_or_default();
+    let generation = server.metadata.generation;
+    let ready = match pass.finding {
+        None => (true, Reason::Connected, "the server answers, and its catalogue is published".to_owned()),
+        Some(finding) if finding.reason == Reason::Suspended => (
+            old.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"),
+            finding.reason,
+            finding.message.clone(),
+        ),
+        Some(finding) => (false, finding.reason, finding.message.clone()),
+    };
+    let told = |finding: &Finding| (true, finding.reason, finding.message.clone());
+    let trouble = pass.finding.filter(|finding| finding.reason != Reason::Suspended);
+    let wanted = [
+        Wanted { kind: "Ready", state: Some(ready) },
+        Wanted { kind: "Reconciling", state: trouble.filter(|finding| !finding.stalled).map(told) },
+        Wanted { kind: "Stalled", state: trouble.filter(|finding| finding.stalled).map(told) },
+    ];
+    let keep = |new: Option<String>, old: Option<String>| new.or(old);
+    let endpoints = pass.endpoints;
+    let mut next = AuthorizationServerStatus {
+        observed_generation: generation,
+        issuer: keep(endpoints.map(|e| e.issuer.clone()), old.issuer.clone()),
+        token_endpoint: keep(endpoints.map(|e| e.token_endpoint.clone()), old.token_endpoint.clone()),
+        authorization_endpoint: keep(
+            endpoints.and_then(|e| e.authorization_endpoint.clone()),
+            old.authorization_endpoint.clone(),
+        ),
+        jwks_uri: keep(endpoints.and_then(|e| e.jwks_uri.clone()), old.jwks_uri.clone()),
+        organization_id: keep(pass.organization_id.map(Into::into), old.organization_id.clone()),
+        applications: i32::try_from(pass.applications).ok(),
+        drifted: i32::try_from(pass.drifted).ok(),
+        pending_deletions: old.pending_deletions.clone(),
+        last_sweep_time: old.last_sweep_time.clone(),
+        conditions: conditions(&old.conditions, &wanted, generation, now),
+    };
+    if server.status.as_ref() == Some(&next) {
+        return None;
+    }
+    next.last_sweep_time = pass.swept_at.map(whole).or(next.last_sweep_time);
+    Some(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::fixtures::{NOON, catalogue, endpoints, server as fixture};
+    use jiff::SignedDuration;
+
+    fn pass(endpoints: &Endpoints) -> ServerPass<'_> {
+        ServerPass {
+            endpoints: Some(endpoints),
+            organization_id: Some("guid"),
+            applications: 2,
+            drifted: 0,
+            finding: None,
+            swept_at: Some(NOON),
+        }
+    }
+
+    #[test]
+    fn a_sweep_that_finds_nothing_new_writes_nothing() {
+        let (mut object, endpoints) = (fixture(), endpoints());
+        object.status = server(&object, &pass(&endpoints), NOON);
+        let later = NOON + SignedDuration::from_secs(600);
+        let again = ServerPass { swept_at: Some(later), ..pass(&endpoints) };
+        assert_eq!(server(&object, &again, later), None);
+        let changed = ServerPass { applications: 3, ..again };
+        assert_eq!(server(&object, &changed, later).expect("a change").last_sweep_time, Some(whole(later)));
+    }
+
+    #[test]
+    fn the_catalogue_is_shown_once_and_then_left_alone() {
+        let object = fixture();
+        let wanted = catalogue_objects(&object, &catalogue());
+        assert_eq!(wanted[0].metadata.name.as_deref(), Some("cloud-uipath-orchestrator"));
+        let first = catalogue_changes(&object, &wanted, &[]);
+        assert_eq!(first.apply.len(), 2);
+        let present: Vec<&ApiResource> = first.apply.iter().collect();
+        assert_eq!(catalogue_changes(&object, &wanted, &present), CatalogueChanges::default());
+    }
+
+    #[test]
+    fn an_edited_object_is_set_right_a_removed_resource_goes_and_a_declared_one_is_told_so() {
+        let object = fixture();
+        let wanted = catalogue_objects(&object, &catalogue());
+        let mut present = wanted.clone();
+        present[0].spec.display_name = Some("edited".into());
+        present[1].metadata.uid = Some("uid".into());
+        let mut foreign = wanted[0].clone();
+        foreign.metadata.owner_references = None;
+        foreign.metadata.name = Some("mine".into());
+        let all: Vec<&ApiResource> = present.iter().chain([&foreign]).collect();
+        let changes = catalogue_changes(&object, &wanted[..1], &all);
+        assert_eq!((changes.apply.len(), changes.remove.len()), (1, 1));
+        let told = resource_status(&object, &foreign, 0, NOON).expect("a status");
+        assert!(told.conditions.iter().any(|c| c.type_ == "Stalled" && c.reason == "CatalogueNotDeclarable"));
+    }
+}

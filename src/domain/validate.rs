@@ -1,0 +1,304 @@
+//! From a spec and what was seen to something that may be acted on, or to the finding that says why not.
+
+use std::collections::BTreeSet;
+
+use super::intent::{Settlement, settle};
+use super::observed::{
+    Finding, Observed, RegistrationSeen, Retry, ServerFacts, ServerSeen, observes, status_client_id,
+};
+use super::outputs::{self, Facts, ResolvedOutput};
+use super::reason::Reason;
+use super::registration::{ClientId, ClientType, Desired, Registered};
+use super::scopes;
+use crate::api::external_application::{ApplicationType, ExternalApplication, OutputKind, ScopeStatus};
+use jiff::Timestamp;
+
+/// A spec that may be acted on. It can only come out of `validate`.
+pub struct Valid {
+    pub uid: String,
+    pub name: String,
+    pub namespace: String,
+    pub desired: Desired,
+    pub redirect_uris: Vec<String>,
+    pub outputs: Vec<ResolvedOutput>,
+    pub scopes: Vec<ScopeStatus>,
+    pub observe_only: bool,
+    pub server: ServerFacts,
+    /// The registration of a create whose answer was lost, where it is proven to be ours.
+    pub taken_over: Option<ClientId>,
+    _proof: (),
+}
+
+impl Valid {
+    pub fn confidential(&self) -> bool {
+        self.desired.client_type == ClientType::Confidential
+    }
+
+    /// What outputs are rendered from, once there is a client id.
+    pub fn facts<'a>(&'a self, client_id: &'a ClientId) -> Facts<'a> {
+        Facts {
+            name: &self.name,
+            namespace: &self.namespace,
+            uid: &self.uid,
+            provider: self.server.provider,
+            client_id,
+            desired: &self.desired,
+            redirect_uris: &self.redirect_uris,
+            endpoints: &self.server.endpoints,
+        }
+    }
+}
+
+/// A spec that must not be acted on.
+#[derive(Debug)]
+pub struct Refusal {
+    pub finding: Finding,
+    /// A verdict for each scope, where it came to that.
+    pub scopes: Option<Vec<ScopeStatus>>,
+}
+
+impl From<Finding> for Refusal {
+    fn from(finding: Finding) -> Self {
+        Self { finding, scopes: None }
+    }
+}
+
+/// Checks in the order in which a person would want to hear of them.
+pub fn validate(app: &ExternalApplication, seen: &Observed, now: Timestamp) -> Result<Valid, Refusal> {
+    let facts = usable_server(app, seen)?;
+    spec_holds(app)?;
+    within_limits(seen)?;
+    let catalogue: &super::registration::Catalogue = &facts.catalogue;
+    let allowed = seen.server.as_ref().and_then(|server| server.spec.allowed_scopes.clone());
+    let verdicts = scopes::judge(&app.spec.resources, catalogue, allowed.as_deref());
+    if let Some((reason, message)) = scopes::refusal(&verdicts) {
+        return Err(Refusal { finding: Finding::stalled(reason, message), scopes: Some(verdicts) });
+    }
+    let valid = assemble(app, facts, verdicts);
+    outputs_can_be_written(&valid, seen)?;
+    let taken_over = registration_is_clear(app, seen, &valid, now)?;
+    Ok(Valid { taken_over, ..valid })
+}
+
+/// The registration that a spec asks for.
+pub fn desired(app: &ExternalApplication) -> Desired {
+    Desired {
+        display_name: app
+            .spec
+            .display_name
+            .clone()
+            .unwrap_or_else(|| app.metadata.name.clone().unwrap_or_default()),
+        client_type: match app.spec.r#type {
+            ApplicationType::Confidential => ClientType::Confidential,
+            ApplicationType::NonConfidential => ClientType::NonConfidential,
+        },
+        redirect_uris: app.spec.redirect_uris.iter().cloned().collect(),
+        scopes: scopes::requested_set(&app.spec.resources),
+    }
+}
+
+fn assemble(app: &ExternalApplication, server: ServerFacts, scopes: Vec<ScopeStatus>) -> Valid {
+    Valid {
+        uid: app.metadata.uid.clone().unwrap_or_default(),
+        name: app.metadata.name.clone().unwrap_or_default(),
+        namespace: app.metadata.namespace.clone().unwrap_or_default(),
+        desired: desired(app),
+        redirect_uris: app.spec.redirect_uris.clone(),
+        outputs: outputs::resolve(app),
+        scopes,
+        observe_only: observes(app),
+        server,
+        taken_over: None,
+        _proof: (),
+    }
+}
+
+fn usable_server(app: &ExternalApplication, seen: &Observed) -> Result<ServerFacts, Finding> {
+    let reference = &app.spec.server_ref;
+    let named = match &reference.namespace {
+        Some(namespace) => format!("{namespace}/{}", reference.name),
+        None => reference.name.clone(),
+    };
+    // One and the same answer for a server that is not there and for one that does not admit the namespace would hide
+    // more, but leave the owner of an application without a way out; names of servers are not secret.
+    let Some(server) = &seen.server else {
+        let message = format!("there is no AuthorizationServer {named}: create it, or correct serverRef in a new application");
+        return Err(Finding::stalled(Reason::ServerNotFound, message));
+    };
+    if !seen.admitted {
+        let message = format!(
+            "AuthorizationServer {named} does not admit namespace {}: ask its owner to add it to allowedNamespaces",
+            app.metadata.namespace.as_deref().unwrap_or_default()
+        );
+        return Err(Finding::stalled(Reason::NamespaceNotAllowed, message));
+    }
+    if app.spec.suspend {
+        return Err(suspended("spec.suspend is true: nothing is done until it is false"));
+    }
+    if server.spec.suspend {
+        return Err(suspended("the AuthorizationServer is suspended: nothing is done until its spec.suspend is false"));
+    }
+    match &seen.seen {
+        ServerSeen::Usable(facts) => Ok(facts.clone()),
+        ServerSeen::Unusable(finding) => Err(finding.clone()),
+        ServerSeen::Absent | ServerSeen::NotTried => Err(Finding::passing(
+            Reason::ServerNotReady,
+            format!("AuthorizationServer {named} has not connected yet"),
+            Retry::OnChange,
+        )),
+    }
+}
+
+fn suspended(message: &str) -> Finding {
+    Finding { reason: Reason::Suspended, message: message.into(), retry: Retry::OnChange, stalled: false }
+}
+
+/// What the schema's rules say, once more: a rule can be missing where an older definition is installed.
+fn spec_holds(app: &ExternalApplication) -> Result<(), Finding> {
+    let spec = &app.spec;
+    let public = spec.r#type == ApplicationType::NonConfidential;
+    let wants = |scopes: fn(&crate::api::external_application::RequestedResource) -> bool| spec.resources.iter().any(scopes);
+    if public && wants(|resource| !resource.application_scopes.is_empty()) {
+        let message = "spec.resources: a NonConfidential application must not have applicationScopes";
+        return Err(Finding::stalled(Reason::InvalidSpec, message));
+    }
+    if wants(|resource| !resource.user_scopes.is_empty()) && spec.redirect_uris.is_empty() {
+        let message = "spec.redirectUris: must not be empty when there are userScopes";
+        return Err(Finding::stalled(Reason::InvalidSpec, message));
+    }
+    if spec.redirect_uris.iter().any(|uri| uri.contains(['*', '#', ',', ' '])) {
+        let message = "spec.redirectUris: a redirect URI must not contain `*`, `#`, a comma or a space";
+        return Err(Finding::stalled(Reason::InvalidSpec, message));
+    }
+    if !public && !outputs::resolve(app).iter().any(|output| output.kind == OutputKind::Secret) {
+        let message = "spec.outputs: a Confidential application must have an output of kind Secret";
+        return Err(Finding::stalled(Reason::InvalidSpec, message));
+    }
+    Ok(())
+}
+
+fn within_limits(seen: &Observed) -> Result<(), Finding> {
+    let limits = seen.server.as_ref().and_then(|server| server.spec.limits.as_ref());
+    let Some(limit) = limits.and_then(|limits| limits.applications_per_namespace) else { return Ok(()) };
+    if usize::try_from(limit).is_ok_and(|limit| seen.older_siblings < limit) {
+        return Ok(());
+    }
+    let message = format!(
+        "the AuthorizationServer allows {limit} applications in a namespace and older ones have them: delete one, or ask its owner for more"
+    );
+    Err(Finding::stalled(Reason::LimitReached, message).looked_at_again())
+}
+
+fn outputs_can_be_written(valid: &Valid, seen: &Observed) -> Result<(), Finding> {
+    let mut objects = BTreeSet::new();
+    for output in &valid.outputs {
+        if !objects.insert((output.kind, &output.name)) {
+            let message = format!("spec.outputs: {} is listed twice", output.name);
+            return Err(Finding::stalled(Reason::InvalidSpec, message));
+        }
+    }
+    let stand_in = ClientId::new("client-id");
+    outputs::check_templates(&valid.outputs, &valid.facts(&stand_in))
+        .map_err(|error| Finding::stalled(Reason::TemplateInvalid, format!("spec.outputs: {error}")))?;
+    let wanted = |kind, name: &str| {
+        valid.outputs.iter().any(|output| !output.immutable && output.kind == kind && output.name == name)
+    };
+    match seen.outputs.iter().find(|object| !object.ours && wanted(object.kind, &object.name)) {
+        None => Ok(()),
+        Some(foreign) => {
+            let kind = match foreign.kind {
+                OutputKind::Secret => "Secret",
+                OutputKind::ConfigMap => "ConfigMap",
+            };
+            let message = format!(
+                "{kind} {} exists and does not belong to this application; it is left alone: remove it, or choose another name in spec.outputs",
+                foreign.name
+            );
+            Err(Finding::stalled(Reason::SecretConflict, message).looked_at_again())
+        }
+    }
+}
+
+/// Whether it is clear which registration this application stands for; gives back one that a lost create made.
+fn registration_is_clear(
+    app: &ExternalApplication,
+    seen: &Observed,
+    valid: &Valid,
+    now: Timestamp,
+) -> Result<Option<ClientId>, Finding> {
+    if let Some(adopt) = &app.spec.adopt {
+        adoption_holds(app, seen, &ClientId::new(&adopt.client_id), valid)?;
+    }
+    match &seen.registration {
+        RegistrationSeen::Unreadable(finding) => Err(finding.clone()),
+        RegistrationSeen::Lagging(id) => Err(Finding::passing(
+            Reason::Progressing,
+            format!("registration {id} was just made and the server does not show it yet"),
+            Retry::After(super::intent::READ_LAG),
+        )),
+        RegistrationSeen::Missing { id, .. } if app.spec.adopt.is_some() || valid.observe_only => {
+            let message = format!(
+                "registration {id} does not exist at the server: correct adopt.clientId, or remove adopt and Observe to have a new one made"
+            );
+            Err(Finding::stalled(Reason::RegistrationMissing, message).looked_at_again())
+        }
+        RegistrationSeen::None { .. } if valid.observe_only => Err(Finding::stalled(
+            Reason::RegistrationMissing,
+            "there is no registration to observe: set adopt.clientId, or management Enforce",
+        )),
+        RegistrationSeen::Present(actual) => type_matches(valid, actual).map(|()| None),
+        RegistrationSeen::Unsettled { hold: Some(left), .. } => Err(Finding::passing(
+            Reason::Progressing,
+            "another operator process has begun to register this application",
+            Retry::After(*left),
+        )),
+        RegistrationSeen::Unsettled { intent, search, .. } => match settle(intent, search, now) {
+            Settlement::TakeOver(id) => Ok(Some(id)),
+            Settlement::NothingHappened => Ok(None),
+            Settlement::Wait(left) => Err(Finding::passing(
+                Reason::OutcomeUnknown,
+                "the answer to create was lost; waiting for the server to show whether the registration exists",
+                Retry::After(left),
+            )),
+            Settlement::Ambiguous(ids) => Err(ambiguous(&ids)),
+        },
+        _ => Ok(None),
+    }
+}
+
+fn ambiguous(ids: &[ClientId]) -> Finding {
+    let names: Vec<&str> = ids.iter().take(10).map(ClientId::as_str).collect();
+    let message = format!(
+        "the answer to create was lost, and it cannot be proven which registration of this name is ours: set adopt.clientId to one of {}, or delete them at the server",
+        names.join(", ")
+    );
+    Finding::stalled(Reason::RegistrationAmbiguous, message).looked_at_again()
+}
+
+fn adoption_holds(app: &ExternalApplication, seen: &Observed, id: &ClientId, valid: &Valid) -> Result<(), Finding> {
+    let refuse = |message: String| Err(Finding::stalled(Reason::AdoptionRefused, message));
+    if *id == valid.server.own_client_id {
+        return refuse(format!("adopt.clientId: {id} is the operator's own registration"));
+    }
+    if let Some(claimant) = &seen.claimant {
+        return refuse(format!("adopt.clientId: {id} already belongs to ExternalApplication {claimant}"));
+    }
+    match status_client_id(app) {
+        Some(current) if current != *id => refuse(format!(
+            "adopt.clientId: this application already stands for registration {current}; make another ExternalApplication for {id}"
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn type_matches(valid: &Valid, actual: &Registered) -> Result<(), Finding> {
+    if valid.observe_only || valid.desired.client_type == actual.client_type {
+        return Ok(());
+    }
+    let message = format!(
+        "registration {} is not of this type, and a server cannot change it: set spec.type as the registration has it in a new ExternalApplication",
+        actual.client_id
+    );
+    Err(Finding::stalled(Reason::AdoptionRefused, message))
+}
+

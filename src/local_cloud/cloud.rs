@@ -1,0 +1,125 @@
+//! The state that all handlers share, and who is calling.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::FromRequestParts;
+use axum::http::{header, request};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::catalogue::Catalogue;
+use super::clock::Clock;
+use super::errors::ApiError;
+use super::keys::SigningKeys;
+use super::limits::RateLimiter;
+use super::store::Store;
+
+/// The organization that a stand-in plays.
+#[derive(Clone, Debug)]
+pub struct Organization {
+    /// Its name as it stands in URLs.
+    pub name: String,
+    /// Its identifier, `partitionGlobalId` and claim `prt_id`.
+    pub id: Uuid,
+}
+
+impl Organization {
+    /// Whether the first segment of a path means this organization, by name or by identifier.
+    #[must_use]
+    pub fn is_named(&self, segment: &str) -> bool {
+        segment == self.name || Uuid::parse_str(segment).is_ok_and(|id| id == self.id)
+    }
+}
+
+/// A running stand-in.
+#[derive(Debug)]
+pub struct Cloud {
+    pub organization: Organization,
+    /// Where the OAuth endpoints are: the base URL and `/identity_`.
+    pub issuer: String,
+    pub store: Store,
+    pub keys: SigningKeys,
+    pub catalogue: Catalogue,
+    pub limiter: RateLimiter,
+    pub clock: Clock,
+}
+
+impl Cloud {
+    /// Checks a `partitionGlobalId`: only the organization's own identifier will do, its name will not.
+    pub fn require_partition(&self, value: &str) -> Result<(), ApiError> {
+        let id = Uuid::parse_str(value).map_err(|_| ApiError::not_valid("partitionGlobalId", value))?;
+        if id == self.organization.id { Ok(()) } else { Err(ApiError::invalid_partition()) }
+    }
+}
+
+/// What an access token says. `scope` is an array, as in UiPath's tokens, not RFC 9068's string.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Claims {
+    pub iss: String,
+    pub sub: String,
+    pub sub_type: String,
+    pub client_id: String,
+    pub prt_id: Uuid,
+    pub aud: Vec<String>,
+    pub scope: Vec<String>,
+    /// Seconds since the Unix epoch, as are the next two.
+    pub iat: i64,
+    pub nbf: i64,
+    pub exp: i64,
+    pub jti: String,
+}
+
+/// Where a handler leaves the client id for the access log.
+#[derive(Clone, Debug, Default)]
+pub struct SeenClient(Arc<OnceLock<String>>);
+
+impl SeenClient {
+    /// Notes who is calling; the first note stays.
+    pub fn note(&self, client_id: &str) {
+        let _ = self.0.set(client_id.to_owned());
+    }
+
+    /// Who was calling, if anybody noted it.
+    #[must_use]
+    pub fn get(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
+    }
+}
+
+/// The client whose access token came with a request.
+///
+/// A token is judged by itself: deleting a client or its secret does not end the tokens that it already has.
+#[derive(Debug)]
+pub struct Caller {
+    scopes: Vec<String>,
+}
+
+impl Caller {
+    /// Refuses the request unless the token has one of `scopes`. No scope stands for another one.
+    pub fn require_any(&self, scopes: &[&str]) -> Result<(), ApiError> {
+        let held = self.scopes.iter().any(|scope| scopes.contains(&scope.as_str()));
+        if held { Ok(()) } else { Err(ApiError::Forbidden) }
+    }
+}
+
+impl FromRequestParts<Arc<Cloud>> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut request::Parts, cloud: &Arc<Cloud>) -> Result<Self, ApiError> {
+        let value = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let (scheme, token) = value.and_then(|value| value.split_once(' ')).ok_or(ApiError::Unauthorized)?;
+        if !scheme.eq_ignore_ascii_case("Bearer") {
+            return Err(ApiError::Unauthorized);
+        }
+        let claims: Claims = cloud.keys.verify(token.trim()).ok_or(ApiError::Unauthorized)?;
+        let now = cloud.clock.now_milliseconds() / 1000;
+        let current = claims.nbf <= now && now < claims.exp;
+        if claims.iss != cloud.issuer || claims.prt_id != cloud.organization.id || !current {
+            return Err(ApiError::Unauthorized);
+        }
+        if let Some(seen) = parts.extensions.get::<SeenClient>() {
+            seen.note(&claims.client_id);
+        }
+        Ok(Self { scopes: claims.scope })
+    }
+}

@@ -1,0 +1,106 @@
+//! What a stand-in is started with.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::clock::Clock;
+
+/// Everything that [`super::serve`] needs to know. [`Config::new`] gives the defaults of the command line.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The loopback address to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The SQLite file; `None` keeps everything in memory.
+    pub data: Option<PathBuf>,
+    /// The organization's name as it stands in URLs.
+    pub organization: String,
+    /// Where the administrator's credentials go, as a Kubernetes Secret manifest.
+    pub credentials_out: Option<PathBuf>,
+    /// How new access tokens are signed.
+    pub signing_algorithm: SigningAlgorithm,
+    /// Limits of the Identity management API.
+    pub limits: Limits,
+    /// One JSON line for each request is appended here.
+    pub access_log: Option<PathBuf>,
+    /// Opens `POST /__faults`, for tests of clients only.
+    pub faults: bool,
+    /// The time source.
+    pub clock: Clock,
+}
+
+impl Config {
+    /// A configuration for `organization` on `listen` with everything else at its default.
+    pub fn new(listen: SocketAddr, organization: impl Into<String>) -> Self {
+        Self {
+            listen,
+            data: None,
+            organization: organization.into(),
+            credentials_out: None,
+            signing_algorithm: SigningAlgorithm::Rs256,
+            limits: Limits::default(),
+            access_log: None,
+            faults: false,
+            clock: Clock::system(),
+        }
+    }
+}
+
+/// The signature of access tokens (RFC 7518 section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+pub enum SigningAlgorithm {
+    /// RSASSA-PKCS1-v1_5 with SHA-256 and a 2048-bit key, as Automation Cloud signs.
+    #[value(name = "RS256")]
+    #[serde(rename = "RS256")]
+    Rs256,
+    /// ECDSA on P-256 with SHA-256.
+    #[value(name = "ES256")]
+    #[serde(rename = "ES256")]
+    Es256,
+}
+
+impl SigningAlgorithm {
+    /// The name that RFC 7518 registers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Es256 => "ES256",
+        }
+    }
+}
+
+/// Requests that the Identity management API takes for the whole organization in one window; 0 means no limit.
+///
+/// The defaults are the ones that UiPath documents for Automation Cloud
+/// (<https://docs.uipath.com/automation-cloud/Automation-cloud/latest/api-guide/api-rate-limits-for-identity-server>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// `GET` requests in a window.
+    pub get: u32,
+    /// `POST` requests in a window.
+    pub post: u32,
+    /// `PUT` requests in a window, and as many `PATCH` requests.
+    pub put: u32,
+    /// `DELETE` requests in a window.
+    pub delete: u32,
+    /// The length of a window in seconds.
+    pub window_seconds: u32,
+    /// Whether a 429 answer carries `Retry-After`.
+    pub retry_after: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { get: 300, post: 24_000, put: 160, delete: 160, window_seconds: 300, retry_after: true }
+    }
+}
+
+impl Limits {
+    /// No limits at all.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { get: 0, post: 0, put: 0, delete: 0, ..Self::default() }
+    }
+}

@@ -1,0 +1,159 @@
+//! `extapp local-cloud` as a child process.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::assets::scratch;
+use super::error::{Context, Error, Result};
+use super::process::Guarded;
+use super::{Program, wait::eventually};
+
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// How a local cloud is started.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    program: Program,
+    organization: String,
+    listen: String,
+    data: Option<PathBuf>,
+    in_memory: bool,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+}
+
+impl Builder {
+    pub fn organization(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.organization);
+        self
+    }
+
+    /// Keeps the data in this file instead of one that goes with the process's other files.
+    pub fn data(mut self, file: &Path) -> Self {
+        self.data = Some(file.to_owned());
+        self
+    }
+
+    /// Keeps no data file at all: a restart then begins with nothing.
+    pub fn in_memory(mut self) -> Self {
+        self.in_memory = true;
+        self
+    }
+
+    /// Lets [`LocalCloud::faults`] break things.
+    pub fn fault_injection(self) -> Self {
+        self.env("EXTAPP_LOCAL_CLOUD_FAULTS", "1")
+    }
+
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub async fn start(self) -> Result<LocalCloud> {
+        let scratch = scratch("local-cloud-")?;
+        let (process, url) = self.spawn(scratch.path()).await?;
+        Ok(LocalCloud { process, url, settings: self, scratch })
+    }
+
+    async fn spawn(&self, scratch: &Path) -> Result<(Guarded, String)> {
+        let arguments = |command: &mut Command| {
+            command.args(["local-cloud", "--listen", &self.listen, "--organization", &self.organization]);
+            command.arg("--credentials-out").arg(scratch.join("credentials.yaml"));
+            command.arg("--access-log").arg(scratch.join("access.log"));
+            if !self.in_memory {
+                command.arg("--data").arg(self.data.clone().unwrap_or_else(|| scratch.join("local-cloud.db")));
+            }
+            command.args(&self.args).envs(self.env.iter().cloned());
+        };
+        let launch = self.program.launch("local-cloud", scratch).command(arguments);
+        let mut process = launch.removing(scratch).grace(Duration::from_secs(2)).start()?;
+        let line = process.wait_for_line("listening on http", START_LIMIT).await?;
+        let url = line.split_whitespace().last().context("the local cloud printed an empty line")?.to_owned();
+        Ok((process, url))
+    }
+}
+
+/// A running local cloud; it ends, and its files go, when this is dropped.
+pub struct LocalCloud {
+    process: Guarded,
+    url: String,
+    settings: Builder,
+    scratch: TempDir,
+}
+
+impl LocalCloud {
+    pub fn builder(program: Program) -> Builder {
+        let (organization, listen) = ("acme".to_owned(), "127.0.0.1:0".to_owned());
+        Builder { program, organization, listen, data: None, in_memory: false, args: Vec::new(), env: Vec::new() }
+    }
+
+    /// Up to and with the organization.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What an AuthorizationServer has in `spec.uipath.url`.
+    pub fn base_url(&self) -> &str {
+        self.url.strip_suffix(&format!("/{}", self.settings.organization)).unwrap_or(&self.url)
+    }
+
+    pub fn organization(&self) -> &str {
+        &self.settings.organization
+    }
+
+    pub fn process(&mut self) -> &mut Guarded {
+        &mut self.process
+    }
+
+    /// The administrator's client as the manifest of a Secret.
+    pub fn credentials_manifest(&self) -> Result<String> {
+        let file = self.scratch.path().join("credentials.yaml");
+        std::fs::read_to_string(&file).context(file.display())
+    }
+
+    /// One line per request that it has answered.
+    pub fn access_log(&self) -> Result<Vec<String>> {
+        let file = self.scratch.path().join("access.log");
+        Ok(std::fs::read_to_string(&file).context(file.display())?.lines().map(str::to_owned).collect())
+    }
+
+    pub fn logs(&self) -> String {
+        std::fs::read_to_string(self.process.log()).unwrap_or_default()
+    }
+
+    /// Sends orders for faults; needs [`Builder::fault_injection`].
+    pub async fn faults(&self, orders: &serde_json::Value) -> Result<()> {
+        let url = format!("{}/__faults", self.base_url());
+        let response = reqwest::Client::new().post(&url).json(orders).send().await?;
+        if response.status().is_success() {
+            return Ok(());
+        }
+        Err(Error::new(format!("{url} answered {}: {}", response.status(), response.text().await?)))
+    }
+
+    pub fn kill9(&mut self) -> Result<()> {
+        self.process.kill9()
+    }
+
+    /// Ends it if it still runs, and starts it again with the same settings and data, at the same address.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.process.kill9()?;
+        let address = self.base_url().trim_start_matches("http://").to_owned();
+        // The system may hold on to the port for a moment.
+        let free = async || Ok(TcpListener::bind(&address).map(|_| Some(()))?);
+        eventually("the local cloud's port is free again", START_LIMIT, free).await?;
+        self.settings.listen.clone_from(&address);
+        (self.process, self.url) = self.settings.spawn(self.scratch.path()).await?;
+        Ok(())
+    }
+}

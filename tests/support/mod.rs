@@ -1,0 +1,49 @@
+//! A real Kubernetes control plane, and extapp's programs, as child processes on loopback: for the tests, the quickstart
+//! and the benchmark. The examples include this folder by its path.
+
+pub mod assets;
+pub mod control_plane;
+pub mod error;
+pub mod kubeconfig;
+pub mod local_cloud;
+pub mod namespace;
+pub mod operator;
+pub mod process;
+pub mod wait;
+
+pub use control_plane::{ControlPlane, Options, shared};
+pub use error::{Context, Error, Result};
+pub use local_cloud::LocalCloud;
+pub use namespace::TestNamespace;
+pub use operator::Operator;
+pub use wait::{apply_yaml, apply_yaml_in, eventually, wait_for};
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The extapp program: in tests the binary that cargo built, in an example the example itself, which then has to hand
+/// everything after its leading argument to extapp's command line.
+#[derive(Clone, Debug)]
+pub struct Program {
+    path: PathBuf,
+    leading_args: Vec<OsString>,
+}
+
+impl Program {
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), leading_args: Vec::new() }
+    }
+
+    /// This executable, started again with `marker` as its first argument.
+    pub fn this_executable(marker: impl Into<OsString>) -> Result<Self> {
+        Ok(Self { path: std::env::current_exe()?, leading_args: vec![marker.into()] })
+    }
+
+    fn launch(&self, name: &str, directory: &std::path::Path) -> process::Launch {
+        let prepare = |command: &mut Command| {
+            command.args(&self.leading_args);
+        };
+        process::Launch::new(name, &self.path, directory).command(prepare)
+    }
+}
