@@ -23,6 +23,7 @@ mod calls;
 mod creates;
 mod raw;
 mod refusals;
+mod stand_in;
 mod tokens;
 
 const OPERATOR: &str = "0perator-1111-4222-8333-1234567890ab";
