@@ -5,3 +5,4 @@ mod control_plane;
 mod local_cloud;
 #[allow(dead_code, unused_imports, reason = "the examples use parts that no test does")]
 mod support;
+mod uipath_backend;

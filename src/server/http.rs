@@ -192,7 +192,11 @@ impl Http {
         let content_type = text(CONTENT_TYPE).map(str::to_ascii_lowercase);
         let retry_after = text(RETRY_AFTER).and_then(|value| retry_after::parse(value, self.clock.now()));
         let status = response.status().as_u16();
-        let body = bounded(response, request.limit).await?;
+        let body = match bounded(response, request.limit).await {
+            // A refusal is a fact whether or not its reasons came through.
+            Err(_) if status >= 400 => Bytes::new(),
+            body => body?,
+        };
         Ok(Answer { status, content_type, body, retry_after })
     }
 }
@@ -238,15 +242,15 @@ fn why_no_connection(error: &reqwest::Error) -> &'static str {
     }
     let mut source = error.source();
     while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref::<io::Error>() {
-            match io.kind() {
-                io::ErrorKind::ConnectionRefused => return "connection refused",
-                // rustls reports what it refuses as invalid data.
-                io::ErrorKind::InvalidData => return "its TLS certificate is not trusted: check caRef",
-                _ => {}
-            }
+        if cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused) {
+            return "connection refused";
         }
-        if cause.to_string().starts_with("dns error") {
+        // The types behind these two are private to the HTTP client; only their texts tell.
+        let text = cause.to_string();
+        if text.contains("certificate") {
+            return "its TLS certificate is not trusted: check caRef";
+        }
+        if text.starts_with("dns error") {
             return "its host name cannot be resolved";
         }
         source = cause.source();
