@@ -36,3 +36,9 @@ impl fmt::Debug for Clock {
         f.write_str("Clock")
     }
 }
+
+/// A name that no other process has.
+#[allow(clippy::disallowed_methods, reason = "the one place for randomness")]
+pub fn random_id() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}

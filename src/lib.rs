@@ -2,9 +2,13 @@
 //!
 //! Dependencies point one way: `api` ← `domain` ← {`server`, `controller`} ← `cli`; `local_cloud` stands alone.
 
+pub mod admin;
 pub mod api;
 pub mod cli;
 pub mod clock;
+pub mod controller;
 pub mod domain;
 pub mod local_cloud;
+pub mod metrics;
 pub mod server;
+pub mod telemetry;

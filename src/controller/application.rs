@@ -18,6 +18,7 @@ mod observe;
 mod report;
 
 pub use farewell::revoke;
+pub use observe::admits;
 
 /// Why a pass could not even be reported. What stands in the way of a pass is an outcome, not an error.
 #[derive(Debug, thiserror::Error)]

@@ -39,10 +39,15 @@ pub struct Events {
 
 impl Events {
     /// The other half writes what it is given until this one is gone.
-    pub fn new(client: Client, metrics: Arc<Metrics>, clock: Clock, identity: &str) -> (Self, impl Future<Output = ()>) {
+    pub fn new(
+        client: Client,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        identity: Arc<str>,
+    ) -> (Self, impl Future<Output = ()> + use<>) {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let writer = write(client, waiting, metrics.clone());
-        (Self { queue, metrics, clock, identity: identity.into(), count: Arc::default() }, writer)
+        (Self { queue, metrics, clock, identity, count: Arc::default() }, writer)
     }
 
     /// Says what happened to an object.

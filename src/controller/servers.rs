@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,7 +11,12 @@ use tokio::sync::Semaphore;
 use crate::domain::observed::{Finding, Retry, ServerFacts, ServerSeen};
 use crate::domain::reason::Reason;
 use crate::domain::registration::{ClientId, Listed};
+use crate::server::budget::Budget;
 use crate::server::{AnyServer, AuthorizationServer as _, Lane, ServerError};
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The namespace and name of an AuthorizationServer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,6 +45,9 @@ pub struct Server {
     facts: RwLock<Option<ServerFacts>>,
     trouble: Mutex<Option<Finding>>,
     tried: AtomicBool,
+    swept: Mutex<Option<(Timestamp, Option<i64>)>>,
+    generation: Mutex<Option<i64>>,
+    budget: Mutex<Option<Arc<Budget>>>,
     /// Which registration belongs to which application (by UID), before any status says so.
     claims: Mutex<HashMap<ClientId, String>>,
     listing: tokio::sync::Mutex<Option<(Timestamp, Arc<Vec<Listed>>)>>,
@@ -57,6 +65,9 @@ impl Server {
             facts: RwLock::default(),
             trouble: Mutex::default(),
             tried: AtomicBool::new(false),
+            swept: Mutex::default(),
+            generation: Mutex::default(),
+            budget: Mutex::default(),
             claims: Mutex::default(),
             listing: tokio::sync::Mutex::default(),
             read_at: Mutex::default(),
@@ -76,6 +87,37 @@ impl Server {
         self.facts.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Records when the server was compared, and for which generation of its spec.
+    pub fn swept(&self, at: Timestamp, generation: Option<i64>) {
+        *locked(&self.swept) = Some((at, generation));
+    }
+
+    pub fn swept_at(&self) -> Option<Timestamp> {
+        locked(&self.swept).map(|(at, _)| at)
+    }
+
+    pub fn swept_generation(&self) -> Option<i64> {
+        locked(&self.swept).and_then(|(_, generation)| generation)
+    }
+
+    /// Whether the spec is another one than at the last pass, so that consent may differ.
+    pub fn saw_generation(&self, generation: Option<i64>) -> bool {
+        std::mem::replace(&mut *locked(&self.generation), generation) != generation
+    }
+
+    pub fn in_trouble(&self) -> bool {
+        locked(&self.trouble).is_some()
+    }
+
+    /// The budget that requests are counted against, for the metric.
+    pub fn spend_from(&self, budget: Arc<Budget>) {
+        *locked(&self.budget) = Some(budget);
+    }
+
+    pub fn budget(&self) -> Option<Arc<Budget>> {
+        locked(&self.budget).clone()
+    }
+
     /// Records what a pass over the server found. Gives back whether applications should look again.
     pub fn settle(&self, facts: Option<ServerFacts>, trouble: Option<Finding>) -> bool {
         let first = !self.tried.swap(true, Ordering::AcqRel);
@@ -88,7 +130,7 @@ impl Server {
             changed |= !same;
             *known = Some(facts);
         }
-        let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = locked(&self.trouble);
         changed |= *known != trouble;
         *known = trouble;
         changed
@@ -99,7 +141,7 @@ impl Server {
         if !self.tried.load(Ordering::Acquire) {
             return ServerSeen::NotTried;
         }
-        if let Some(trouble) = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+        if let Some(trouble) = locked(&self.trouble).clone() {
             return ServerSeen::Unusable(trouble);
         }
         match self.facts() {
@@ -113,7 +155,7 @@ impl Server {
         if !concerns_everybody(error) {
             return false;
         }
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trouble = locked(&self.trouble);
         let news = trouble.is_none();
         if news {
             *trouble = Some(finding(error));
@@ -123,17 +165,17 @@ impl Server {
 
     /// Whether no other application has this registration; from now on it is this one's.
     pub fn claim(&self, id: &ClientId, uid: &str) -> bool {
-        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut claims = locked(&self.claims);
         claims.entry(id.clone()).or_insert_with(|| uid.to_owned()) == uid
     }
 
     pub fn claimant(&self, id: &ClientId) -> Option<String> {
-        self.claims.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        locked(&self.claims).get(id).cloned()
     }
 
     /// Forgets the claims of an application that is gone.
     pub fn release(&self, uid: &str) {
-        self.claims.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, holder| holder != uid);
+        locked(&self.claims).retain(|_, holder| holder != uid);
     }
 
     /// The server's list, asked for at the earliest at `not_before`; several who need it share one request.

@@ -132,6 +132,10 @@ fn usable_server(app: &ExternalApplication, seen: &Observed) -> Result<ServerFac
         );
         return Err(Finding::stalled(Reason::NamespaceNotAllowed, message));
     }
+    if server.metadata.deletion_timestamp.is_some() && status_client_id(app).is_none() {
+        let message = format!("AuthorizationServer {named} is being deleted: nothing new is registered there");
+        return Err(Finding::stalled(Reason::ServerNotReady, message).looked_at_again());
+    }
     if app.spec.suspend {
         return Err(suspended("spec.suspend is true: nothing is done until it is false"));
     }

@@ -13,6 +13,7 @@ use url::Url;
 use super::budget::Budget;
 use super::http::{Answer, ClientError, Http, RequestObserver, Timeouts, UrlRefused, url_permitted};
 use super::{AuthorizationServer, Lane, ServerError, ServerText};
+pub use crate::api::authorization_server::Deployment;
 use crate::clock::Clock;
 use crate::domain::registration::{
     Catalogue, ClientId, ClientSecret, Created, Credential, Desired, Endpoints, Listed, Registered, SecretId,
@@ -33,15 +34,6 @@ use paths::Paths;
 use session::{Call, Organization, Session};
 use single_flight::SingleFlight;
 use wire::{ClientAnswer, CreateBody, MinimalAnswer, NewSecretAnswer, RowAnswer, SecretBody, UpdateBody};
-
-/// How UiPath is deployed: sets the shapes of its paths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deployment {
-    AutomationCloud,
-    AutomationSuite,
-    /// Orchestrator installed on Windows.
-    Standalone,
-}
 
 /// Everything that a client needs.
 pub struct Config {

@@ -117,13 +117,13 @@ async fn whose(
     let waiting = |left| {
         Finding::passing(Reason::OutcomeUnknown, "it is not known yet whether the registration exists", Retry::After(left))
     };
+    if let Some(left) = intent::hold(&intent, &ctx.settings.identity, now) {
+        return unknown(waiting(left));
+    }
     let search = match super::observe::search_for(app, &intent, server, ctx, now).await {
         Ok(search) => search,
         Err(error) => return unknown(finding(&error)),
     };
-    if let Some(left) = intent::hold(&intent, &ctx.settings.identity, now) {
-        return unknown(waiting(left));
-    }
     match settle(&intent, &search, now) {
         Settlement::TakeOver(id) => Ok(Known { client_id: Some(id), obstacle: None }),
         Settlement::NothingHappened => Ok(Known { client_id: status_client_id(app), obstacle: None }),
@@ -201,7 +201,12 @@ async fn conclude(
                     since: whole(leaving.now),
                     last_error: Some(because.clone()),
                 };
-                pending::add(object, entry, ctx).await?;
+                if !pending::add(object, entry, ctx).await? {
+                    let full = "status.pendingDeletions of the AuthorizationServer is full: its server must be back first";
+                    let finding = Finding::passing(Reason::DeletionsPending, full, Retry::Backoff);
+                    tell(app, &finding, ctx).await?;
+                    return Ok((ctx.retries.action(uid, finding.retry), "waiting"));
+                }
             }
             let what = client_id.map_or("a registration may exist at the server".into(), |id| format!("registration {id} is left to its AuthorizationServer"));
             ctx.events.publish(app, Tone::Warning, Reason::Abandoned, &format!("{what}: {because}"));

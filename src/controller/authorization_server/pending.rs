@@ -21,14 +21,18 @@ const MOST: usize = 1_000;
 /// How many are tried in one pass.
 const TRIES: usize = 50;
 
-/// Adds one. Fails where the list is full: then the application waits on.
-pub async fn add(server: &AuthorizationServer, entry: PendingDeletion, ctx: &Context) -> kube::Result<()> {
+/// Adds one. `false` where the list is full: then the application waits on.
+pub async fn add(server: &AuthorizationServer, entry: PendingDeletion, ctx: &Context) -> kube::Result<bool> {
+    let mut listed = false;
     change(server, ctx, &mut |list| {
-        if list.iter().all(|known| known.client_id != entry.client_id) && list.len() < MOST {
+        let known = list.iter().any(|known| known.client_id == entry.client_id);
+        if !known && list.len() < MOST {
             list.push(entry.clone());
         }
+        listed = known || list.iter().any(|known| known.client_id == entry.client_id);
     })
-    .await
+    .await?;
+    Ok(listed)
 }
 
 /// Reads the list, changes it and writes it on the version that was read; again if somebody else was faster.
