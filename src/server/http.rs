@@ -1,7 +1,7 @@
 //! The wire: one connection pool per server, and requests that cannot be sent before they are counted.
 //!
-//! Nothing is followed (redirects), nothing is buffered beyond a limit, and nothing is repeated but a read, a
-//! replacement or a deletion whose connection broke before an answer.
+//! Nothing is followed (redirects), nothing is buffered beyond a limit, and nothing is repeated but a request that may
+//! be made twice, once, when its connection broke before an answer.
 
 use std::error::Error as _;
 use std::io;
@@ -24,6 +24,10 @@ pub use url_permitted::{UrlRefused, url_permitted};
 
 /// The most that an answer may hold unless a request says otherwise.
 pub const BODY_LIMIT: usize = 1 << 20;
+
+/// How long an unused connection is kept: less than common servers and balancers keep one, so that a create does
+/// not meet a connection that is being closed, which would leave its outcome unknown.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// Told of every request on the wire: for a counter by operation and outcome. Must not block.
 pub trait RequestObserver: Send + Sync {
@@ -76,6 +80,8 @@ pub struct Request {
     pub url: Url,
     pub bearer: Option<HeaderValue>,
     pub body: Option<Body>,
+    /// Whether doing it twice is the same as doing it once.
+    pub repeatable: bool,
     /// The most that the answer may hold, in bytes.
     pub limit: usize,
 }
@@ -122,6 +128,7 @@ impl Http {
             .user_agent(concat!("extapp/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
+            .pool_idle_timeout(IDLE)
             .connect_timeout(timeouts.connect)
             .timeout(timeouts.total);
         if url_permitted::is_loopback(server) {
@@ -144,9 +151,7 @@ impl Http {
     /// answer is larger than the request allows. Any status is an answer.
     pub async fn send(&self, request: Budgeted<Request>) -> Result<Answer, ServerError> {
         let answer = match self.attempt(&request).await {
-            Err(Failure::Broken) if repeatable(request.request().class) && request.again() => {
-                self.attempt(&request).await
-            }
+            Err(Failure::Broken) if request.request().repeatable && request.again() => self.attempt(&request).await,
             first => first,
         };
         let mut answer = answer.map_err(ServerError::from)?;
@@ -283,11 +288,6 @@ fn method(class: Class) -> Method {
         Class::Put => Method::PUT,
         Class::Delete => Method::DELETE,
     }
-}
-
-/// Whether doing it twice is the same as doing it once.
-fn repeatable(class: Class) -> bool {
-    class != Class::Post
 }
 
 fn outcome(status: u16) -> &'static str {

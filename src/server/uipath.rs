@@ -1,6 +1,6 @@
 //! UiPath: external applications of an organization, through Identity Server's management API.
 //!
-//! [`session`] sends requests, [`wire`] and [`answer`] say what they mean, [`paths`] where they go, and [`readings`]
+//! `session` sends requests, `wire` and `answer` say what they mean, `paths` where they go, and `readings`
 //! what UiPath's documentation leaves open. The API is described at
 //! <https://docs.uipath.com/automation-cloud/Automation-cloud/latest/api-guide/external-client>.
 

@@ -53,6 +53,18 @@ async fn a_second_refusal_of_the_token_is_an_error_and_no_loop() {
 }
 
 #[tokio::test]
+async fn after_a_missing_permission_the_next_request_has_a_new_token() {
+    let cloud = Cloud::start().await;
+    cloud.once("GET", &list_path(), ResponseTemplate::new(403).set_body_json(json!({}))).await;
+    cloud.on("GET", &list_path(), empty_list()).await;
+    let client = cloud.client();
+    assert_eq!(client.list(Lane::User).await.unwrap_err().reason(), "Forbidden");
+    assert_eq!(cloud.count("GET", &list_path()).await, 1);
+    client.list(Lane::User).await.unwrap();
+    assert_eq!(cloud.count("POST", TOKEN).await, 2);
+}
+
+#[tokio::test]
 async fn the_narrower_scopes_are_asked_for_where_the_wide_one_is_not_registered_and_remembered() {
     let cloud = Cloud::without_tokens().await;
     let narrow = body_string_contains("scope=PM.OAuthApp.Read+PM.OAuthApp.Write");

@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use super::operation::Operation;
 use super::readings;
-use crate::server::budget::Class;
 use crate::server::http::Answer;
 use crate::server::{ServerError, ServerText};
 
@@ -63,7 +62,7 @@ impl Reader<'_> {
 
     /// A refusal by something else than the API. What creates was refused all the same: nothing is left behind.
     fn not_this_api(&self, what: &'static str) -> ServerError {
-        if self.operation.class == Class::Post {
+        if self.operation.creates {
             let text = ServerText::ours("this API is not at this address: check url, organization and deployment");
             return ServerError::Rejected { text };
         }

@@ -20,6 +20,8 @@ pub(super) struct Operation {
     pub(super) needed: &'static str,
     /// Whether a 404 is about a registration. Otherwise it is about the address.
     pub(super) names_registration: bool,
+    /// Whether doing it twice makes two: then it is sent once, and an answer that is lost leaves the outcome unknown.
+    pub(super) creates: bool,
     pub(super) limit: usize,
 }
 
@@ -29,21 +31,25 @@ pub(super) const GET: Operation = read("get", "/api/ExternalClient/{organization
 pub(super) const CATALOGUE: Operation = read("catalogue", "/api/ExternalApiResource", false);
 pub(super) const DISCOVERY: Operation = read("discovery", "/.well-known/openid-configuration", false);
 pub(super) const TOKEN: Operation = write("token", Class::Post, "/connect/token", false);
-pub(super) const CREATE: Operation = write("create", Class::Post, "/api/ExternalClient", false);
+pub(super) const CREATE: Operation =
+    Operation { creates: true, ..write("create", Class::Post, "/api/ExternalClient", false) };
 pub(super) const UPDATE: Operation = write("update", Class::Put, "/api/ExternalClient/{organization}/{client}", true);
 pub(super) const DELETE: Operation =
     write("delete", Class::Delete, "/api/ExternalClient/{organization}/{client}", true);
-pub(super) const ADD_SECRET: Operation =
-    Operation { needed: WRITE_SECRET, ..write("add_secret", Class::Post, "/api/ExternalClient/GenerateSecret", true) };
+pub(super) const ADD_SECRET: Operation = Operation {
+    needed: WRITE_SECRET,
+    creates: true,
+    ..write("add_secret", Class::Post, "/api/ExternalClient/GenerateSecret", true)
+};
 pub(super) const REMOVE_SECRET: Operation = Operation {
     needed: WRITE_SECRET,
     ..write("remove_secret", Class::Delete, "/api/ExternalClient/{organization}/secrets/{secret}", true)
 };
 
 const fn read(name: &'static str, template: &'static str, names_registration: bool) -> Operation {
-    Operation { name, template, class: Class::Get, needed: READ, names_registration, limit: BODY_LIMIT }
+    Operation { name, template, class: Class::Get, needed: READ, names_registration, creates: false, limit: BODY_LIMIT }
 }
 
 const fn write(name: &'static str, class: Class, template: &'static str, names_registration: bool) -> Operation {
-    Operation { name, template, class, needed: WRITE, names_registration, limit: BODY_LIMIT }
+    Operation { name, template, class, needed: WRITE, names_registration, creates: false, limit: BODY_LIMIT }
 }

@@ -16,7 +16,7 @@ use super::single_flight::SingleFlight;
 use super::token::{self, NoToken, Token};
 use crate::clock::Clock;
 use crate::domain::registration::{ClientId, ClientSecret};
-use crate::server::budget::{Budget, Budgeted, Class};
+use crate::server::budget::{Budget, Budgeted};
 use crate::server::http::{Answer, Body, Http, Request};
 use crate::server::{Lane, ServerError, ServerText};
 
@@ -60,8 +60,8 @@ impl Call {
 impl Session {
     /// Sends a request to the management API and reads the answer. `prepare` is given the organization.
     ///
-    /// A 401 was not executed: the token is replaced and the request sent once more. A POST creates something: what
-    /// fails before it is sent is definite, and what fails after is either a clear refusal or `Ambiguous`.
+    /// A 401 was not executed: the token is replaced and the request sent once more. Of a request that creates,
+    /// what fails before it is sent is definite, and what fails after is either a clear refusal or `Ambiguous`.
     pub(super) async fn call<T>(
         &self,
         operation: Operation,
@@ -74,9 +74,13 @@ impl Session {
             self.tokens.discard(&token).await;
             (answer, token) = self.attempt(operation, lane, &prepare).await?;
         }
+        if answer.status == 403 {
+            // A token lacks what was granted after it was issued: whoever comes next gets a new one.
+            self.tokens.discard(&token).await;
+        }
         let secrets = [self.client_secret.expose(), token.expose()];
         let result = read(&Reader { operation, secrets: &secrets }, &answer);
-        if creates(operation) { result.map_err(ServerError::of_a_create) } else { result }
+        if operation.creates { result.map_err(ServerError::of_a_create) } else { result }
     }
 
     async fn attempt(
@@ -86,13 +90,13 @@ impl Session {
         prepare: impl Fn(Organization<'_>) -> Result<Call, ServerError>,
     ) -> Result<(Answer, Arc<Token>), ServerError> {
         let token = self.token().await;
-        let token = if creates(operation) { token.map_err(ServerError::before_a_create) } else { token }?;
+        let token = if operation.creates { token.map_err(ServerError::before_a_create) } else { token }?;
         let call = prepare(self.organization(&token))?;
         let mut request = request(operation, call);
         request.bearer = Some(token.bearer());
         let request = self.budget.admit(request, lane)?;
         let answer = self.http.send(request).await;
-        let answer = if creates(operation) { answer.map_err(ServerError::of_a_create) } else { answer }?;
+        let answer = if operation.creates { answer.map_err(ServerError::of_a_create) } else { answer }?;
         Ok((answer, token))
     }
 
@@ -143,10 +147,6 @@ impl Session {
     }
 }
 
-fn creates(operation: Operation) -> bool {
-    operation.class == Class::Post
-}
-
 fn request(operation: Operation, call: Call) -> Request {
     Request {
         operation: operation.name,
@@ -155,6 +155,7 @@ fn request(operation: Operation, call: Call) -> Request {
         url: call.url,
         bearer: None,
         body: call.body,
+        repeatable: !operation.creates,
         limit: operation.limit,
     }
 }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use proptest::prelude::*;
 use serde_json::Value;
 
 use super::super::operation::{CREATE, GET, LIST, Operation};
@@ -116,4 +117,24 @@ fn a_create_that_was_refused_by_anything_at_all_left_nothing_behind() {
 fn a_permission_that_is_missing_is_told_under_any_status() {
     let body = r#"{"__abp":true,"error":{"code":0,"message":"You are not authorized!"},"unAuthorizedRequest":true}"#;
     assert!(matches!(read(GET, &answer(400, "application/json", body)), ServerError::Forbidden { .. }));
+}
+
+proptest! {
+    #[test]
+    fn any_answer_at_all_has_a_meaning_and_quotes_no_secret(
+        status in 100u16..1000,
+        kind in prop::sample::select(vec!["application/json", "text/plain", "text/html", ""]),
+        words in any::<String>(),
+        wrapped in any::<bool>(),
+    ) {
+        let body = if wrapped { serde_json::json!({"message": words + "canary-secret"}).to_string() } else { words };
+        for operation in [GET, CREATE, LIST] {
+            let reader = Reader { operation, secrets: &["canary-secret"] };
+            if let Err(error) = reader.json::<Value>(&answer(status, kind, &body)) {
+                let told = format!("{error} {error:?}");
+                prop_assert!(!told.contains("canary-secret"));
+                prop_assert!(!operation.creates || !(400..500).contains(&status) || error.is_definite());
+            }
+        }
+    }
 }
