@@ -84,12 +84,7 @@ fn interval(object: &AuthorizationServer) -> Duration {
     object.spec.drift_interval.as_ref().and_then(crate::api::common::HumanDuration::parse).unwrap_or(DRIFT_INTERVAL)
 }
 
-fn next(
-    object: &AuthorizationServer,
-    server: &Server,
-    observed: &Observed,
-    ctx: &Context,
-) -> (Action, &'static str) {
+fn next(object: &AuthorizationServer, server: &Server, observed: &Observed, ctx: &Context) -> (Action, &'static str) {
     let uid = object.metadata.uid.as_deref().unwrap_or_default();
     match observed {
         Observed::Trouble(finding) if finding.reason == Reason::Suspended => (Action::await_change(), "waiting"),
@@ -101,9 +96,9 @@ fn next(
         }
         Observed::Asked(_) | Observed::NotDue => {
             ctx.retries.forget(uid);
-            let since = server.swept_at().map_or(Duration::ZERO, |at| {
-                Duration::try_from(ctx.now().duration_since(at)).unwrap_or_default()
-            });
+            let since = server
+                .swept_at()
+                .map_or(Duration::ZERO, |at| Duration::try_from(ctx.now().duration_since(at)).unwrap_or_default());
             let left = super::retry::spread(interval(object), uid, 0).saturating_sub(since);
             (Action::requeue(left.max(Duration::from_millis(100))), "done")
         }

@@ -144,15 +144,16 @@ impl<K: kube::Resource> AsMeta for K {
 /// The controlling owner of our kind.
 pub fn controller_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
     meta.owner_references.iter().flatten().find(|owner| {
-        owner.controller == Some(true) && owner.kind == "ExternalApplication" && owner.api_version.starts_with("extapp.dev/")
+        owner.controller == Some(true)
+            && owner.kind == "ExternalApplication"
+            && owner.api_version.starts_with("extapp.dev/")
     })
 }
 
 fn entry(meta: &ObjectMeta) -> Option<(Owner, String, Owned)> {
     let reference = controller_of(meta)?;
     let annotation = |key: &str| meta.annotations.as_ref().and_then(|annotations| annotations.get(key)).cloned();
-    let owner =
-        Owner { namespace: meta.namespace.clone()?, name: reference.name.clone(), uid: reference.uid.clone() };
+    let owner = Owner { namespace: meta.namespace.clone()?, name: reference.name.clone(), uid: reference.uid.clone() };
     let owned = Owned {
         uid: meta.uid.clone()?,
         resource_version: meta.resource_version.clone()?,

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -38,7 +39,8 @@ const COUNTING: Duration = Duration::from_secs(2);
 /// A running operator.
 pub struct Operator {
     pub context: Arc<Context>,
-    pub synced: Arc<Synced>,
+    /// Set once every watch has listed.
+    pub ready: Arc<AtomicBool>,
     tasks: TaskTracker,
 }
 
@@ -55,14 +57,16 @@ type Stream<K> = BoxStream<'static, Event<K>>;
 /// Starts everything. Passes begin once every watch has listed. Cancelling the token ends it: passes under way are
 /// finished, nothing new begins.
 pub fn start(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: &CancellationToken) -> Operator {
-    let synced = Arc::new(Synced::default());
+    // Passes rest on what is watched beside their own kind: that has to be listed before they begin.
+    let (beside, primary) = (Arc::new(Synced::default()), Arc::new(Synced::default()));
     let watching = Watching {
         client: client.clone(),
         namespaces: settings.namespaces.clone(),
         metrics: metrics.clone(),
-        synced: synced.clone(),
+        synced: beside.clone(),
     };
-    let (events, writer) = Events::new(client.clone(), metrics.clone(), settings.clock.clone(), settings.identity.as_str().into());
+    let (events, writer) =
+        Events::new(client.clone(), metrics.clone(), settings.clock.clone(), settings.identity.as_str().into());
     let (application_store, applications) = reflector::store();
     let (server_store, servers) = reflector::store();
     let (resource_store, resources) = reflector::store();
@@ -94,15 +98,31 @@ pub fn start(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: &C
     let spawn = Spawner { tasks: &tasks, stop };
     spawn.until_stopped("events", writer);
     secondary(&spawn, &watching, &context, resources, namespaces);
+    let watching = Watching { synced: primary.clone(), ..watching };
     let config = watcher::Config::default();
     let stream = applications_seen(watching.namespaced("ExternalApplication", &config), applications, &context);
-    let primary = Primary { kind: "ExternalApplication", synced: synced.clone(), context: context.clone() };
-    spawn.controller(primary.clone(), stream, context.applications.clone(), woken_applications, application::reconcile);
-    let stream = reflector::reflector(servers, watching.namespaced("AuthorizationServer", &config).map(Ok::<_, watcher::Error>));
+    let kind = Primary { kind: "ExternalApplication", beside: beside.clone(), context: context.clone() };
+    spawn.controller(kind.clone(), stream, context.applications.clone(), woken_applications, application::reconcile);
+    let stream =
+        reflector::reflector(servers, watching.namespaced("AuthorizationServer", &config).map(Ok::<_, watcher::Error>));
     let stream = stream.touched_objects().filter_map(async |object| object.ok()).boxed();
-    let primary = Primary { kind: "AuthorizationServer", ..primary };
-    spawn.controller(primary, stream, context.authorization_servers.clone(), woken_servers, authorization_server::reconcile);
-    Operator { context, synced, tasks }
+    let kind = Primary { kind: "AuthorizationServer", ..kind };
+    spawn.controller(
+        kind,
+        stream,
+        context.authorization_servers.clone(),
+        woken_servers,
+        authorization_server::reconcile,
+    );
+    let ready = Arc::new(AtomicBool::new(false));
+    let flag = ready.clone();
+    tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
+        beside.wait().await;
+        primary.wait().await;
+        flag.store(true, Ordering::Release);
+        info!("ready: every watch has listed");
+    }));
+    Operator { context, ready, tasks }
 }
 
 /// Remembers applications as they come and go, for the counts of their servers.
@@ -114,7 +134,9 @@ fn applications_seen(
     let context = context.clone();
     let counted = events.inspect(move |event| match event {
         Event::Delete(app) => context.forget_application(app),
-        Event::Apply(app) if context.applications.get(&ObjectRef::from_obj(app)).is_none() => context.count_anew(server_key(app)),
+        Event::Apply(app) if context.applications.get(&ObjectRef::from_obj(app)).is_none() => {
+            context.count_anew(server_key(app))
+        }
         _ => {}
     });
     reflector::reflector(writer, counted.map(Ok::<_, watcher::Error>))
@@ -138,7 +160,8 @@ fn secondary(
     let maps: Stream<PartialObjectMeta<ConfigMap>> = watching.namespaced("ConfigMap", &ours);
     spawn.until_stopped("configmaps", owned(maps, OutputKind::ConfigMap, context.clone()));
     let shared = context.clone();
-    let events = reflector::reflector(resources, watching.namespaced("ApiResource", &config).map(Ok::<_, watcher::Error>));
+    let events =
+        reflector::reflector(resources, watching.namespaced("ApiResource", &config).map(Ok::<_, watcher::Error>));
     spawn.until_stopped("apiresources", async move {
         drive(events.filter_map(async |event| event.ok()), |event| catalogue_changed(event, &shared)).await;
     });
@@ -198,7 +221,7 @@ async fn count(context: Arc<Context>) {
 #[derive(Clone)]
 struct Primary {
     kind: &'static str,
-    synced: Arc<Synced>,
+    beside: Arc<Synced>,
     context: Arc<Context>,
 }
 
@@ -230,7 +253,14 @@ impl Spawner<'_> {
         woken: UnboundedReceiver<ObjectRef<K>>,
         reconcile: F,
     ) where
-        K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + Sync + Unpin + 'static,
+        K: Resource<DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + serde::de::DeserializeOwned
+            + Send
+            + Sync
+            + Unpin
+            + 'static,
         F: Fn(Arc<K>, Arc<Context>) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = Result<(Action, &'static str), application::Error>> + Send + 'static,
     {
@@ -238,9 +268,8 @@ impl Spawner<'_> {
         self.tasks.spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = primary.synced.wait() => {}
+                () = primary.beside.wait() => {}
             }
-            info!(kind = primary.kind, "passes begin");
             let changes = objects.map(Ok::<_, watcher::Error>);
             let changes = changes.predicate_filter(acted_on::<K>, PredicateConfig::default());
             let context = primary.context.clone();
@@ -288,6 +317,12 @@ where
     F: Fn(Arc<K>, Arc<Context>) -> R,
     R: Future<Output = Result<(Action, &'static str), application::Error>>,
 {
+    // The other kind's cache decides as well; this returns at once when it is filled. It fails when the process ends.
+    if context.applications.wait_until_ready().await.is_err()
+        || context.authorization_servers.wait_until_ready().await.is_err()
+    {
+        return Ok(Action::await_change());
+    }
     let meta = object.meta();
     let (uid, name, namespace) =
         (meta.uid.clone().unwrap_or_default(), object.name_any(), object.namespace().unwrap_or_default());
@@ -301,7 +336,8 @@ where
     let (action, outcome) = match result {
         Ok(done) => done,
         Err(failure) => {
-            let gone = matches!(&failure, application::Error::Kubernetes(error) if super::kubernetes::is_not_found(error));
+            let gone =
+                matches!(&failure, application::Error::Kubernetes(error) if super::kubernetes::is_not_found(error));
             if !gone {
                 span.in_scope(|| warn!(%failure, "a pass failed"));
             }

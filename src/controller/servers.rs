@@ -125,7 +125,9 @@ impl Server {
         if let Some(facts) = facts {
             let mut known = self.facts.write().unwrap_or_else(PoisonError::into_inner);
             let same = known.as_ref().is_some_and(|known| {
-                known.endpoints == facts.endpoints && known.catalogue == facts.catalogue && known.own_client_id == facts.own_client_id
+                known.endpoints == facts.endpoints
+                    && known.catalogue == facts.catalogue
+                    && known.own_client_id == facts.own_client_id
             });
             changed |= !same;
             *known = Some(facts);
@@ -179,7 +181,12 @@ impl Server {
     }
 
     /// The server's list, asked for at the earliest at `not_before`; several who need it share one request.
-    pub async fn list(&self, not_before: Timestamp, now: Timestamp, lane: Lane) -> Result<Arc<Vec<Listed>>, ServerError> {
+    pub async fn list(
+        &self,
+        not_before: Timestamp,
+        now: Timestamp,
+        lane: Lane,
+    ) -> Result<Arc<Vec<Listed>>, ServerError> {
         let mut listing = self.listing.lock().await;
         if let Some((taken, list)) = listing.as_ref()
             && *taken >= not_before

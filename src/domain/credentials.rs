@@ -84,9 +84,10 @@ fn active(old: &[CredentialStatus], current: &Current) -> CredentialStatus {
         kind: CredentialKind::Secret,
         state: CredentialState::Active,
         created_at: current.created_at.map(whole).or_else(|| before.and_then(|c| c.created_at.clone())),
-        expires_at: current.expires_at.map(whole).or_else(|| {
-            before.filter(|c| c.state == CredentialState::Active).and_then(|c| c.expires_at.clone())
-        }),
+        expires_at: current
+            .expires_at
+            .map(whole)
+            .or_else(|| before.filter(|c| c.state == CredentialState::Active).and_then(|c| c.expires_at.clone())),
     }
 }
 

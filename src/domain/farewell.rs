@@ -60,7 +60,8 @@ pub fn decide(leaving: &Leaving<'_>) -> Farewell {
         return Farewell::Release(Reason::Retained, "management was Observe: the registration is left as it is".into());
     }
     if leaving.policy == DeletionPolicy::Retain {
-        let what = leaving.client_id.map_or("there is no registration".into(), |id| format!("registration {id} is left"));
+        let what =
+            leaving.client_id.map_or("there is no registration".into(), |id| format!("registration {id} is left"));
         return Farewell::Release(Reason::Retained, what);
     }
     if let Some(obstacle) = &leaving.obstacle {

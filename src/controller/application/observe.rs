@@ -111,7 +111,8 @@ async fn outputs_of(app: &ExternalApplication, ctx: &Context) -> Result<(Vec<See
     let left_over = |((kind, name), object): (&(OutputKind, String), &Owned)| LeftOver {
         output: OutputRef { kind: *kind, name: name.clone(), uid: object.uid.clone() },
         credential: object.credential.clone(),
-        immutable: object.versioned && wanted.iter().any(|output| output.immutable && is_version_of(&output.name, name)),
+        immutable: object.versioned
+            && wanted.iter().any(|output| output.immutable && is_version_of(&output.name, name)),
     };
     let rest = owned.iter().filter(|((kind, name), _)| !named(*kind, name)).map(left_over).collect();
     Ok((seen, rest))
@@ -237,9 +238,13 @@ fn older_siblings(app: &ExternalApplication, server: &crate::api::AuthorizationS
     if server.spec.limits.as_ref().and_then(|limits| limits.applications_per_namespace).is_none() {
         return 0;
     }
-    let age = |app: &ExternalApplication| (app.metadata.creation_timestamp.clone().map(|time| time.0), app.metadata.name.clone());
+    let age = |app: &ExternalApplication| {
+        (app.metadata.creation_timestamp.clone().map(|time| time.0), app.metadata.name.clone())
+    };
     let (key, mine) = (server_key(app), age(app));
-    let sibling = |other: &&Arc<ExternalApplication>| other.metadata.namespace == app.metadata.namespace && server_key(other) == key;
+    let sibling = |other: &&Arc<ExternalApplication>| {
+        other.metadata.namespace == app.metadata.namespace && server_key(other) == key
+    };
     ctx.applications.state().iter().filter(sibling).filter(|other| age(other) < mine).count()
 }
 
@@ -262,6 +267,10 @@ pub fn standing_for(id: &ClientId, app: &ExternalApplication, server: &Server, c
         others.iter().find(|other| other.metadata.uid.as_deref() == Some(&holder))
     };
     by_status.or_else(by_claim).map(|other| {
-        format!("{}/{}", other.metadata.namespace.as_deref().unwrap_or(""), other.metadata.name.as_deref().unwrap_or(""))
+        format!(
+            "{}/{}",
+            other.metadata.namespace.as_deref().unwrap_or(""),
+            other.metadata.name.as_deref().unwrap_or("")
+        )
     })
 }

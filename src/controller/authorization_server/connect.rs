@@ -105,7 +105,14 @@ async fn ask(server: &Server, lane: Lane, now: Timestamp) -> Result<Asked, Serve
     let catalogue = client.catalogue(lane).await?;
     let list = server.list(now, now, lane).await?;
     let own_client_id = client.own_client_id().clone();
-    Ok(Asked { endpoints: endpoints.into(), organization_id, catalogue: catalogue.into(), own_client_id, list, at: now })
+    Ok(Asked {
+        endpoints: endpoints.into(),
+        organization_id,
+        catalogue: catalogue.into(),
+        own_client_id,
+        list,
+        at: now,
+    })
 }
 
 /// The same name, another organization: its applications would all look deleted, and be made again in the wrong place.
@@ -129,7 +136,9 @@ async fn ensure_connection(
         Ok(pair) => pair,
         // While everything in the namespace is being deleted, what still has to be deleted at the server goes on with
         // the credentials that are known.
-        Err(_) if object.metadata.deletion_timestamp.is_some() && server.connection().is_some() => return Ok(Ok(false)),
+        Err(_) if object.metadata.deletion_timestamp.is_some() && server.connection().is_some() => {
+            return Ok(Ok(false));
+        }
         Err(finding) => return Ok(Err(finding)),
     };
     let ca = match certificates(object, namespace, ctx).await? {
@@ -194,7 +203,9 @@ async fn credentials(
     let name = &object.spec.credentials_ref.name;
     let missing = |what: String| Ok(Err(Finding::stalled(Reason::CredentialsMissing, what).looked_at_again()));
     let Some(secret) = Api::<Secret>::namespaced(ctx.client.clone(), namespace).get_opt(name).await? else {
-        return missing(format!("spec.credentialsRef: there is no Secret {name} in namespace {namespace}: create it with the keys client-id and client-secret"));
+        return missing(format!(
+            "spec.credentialsRef: there is no Secret {name} in namespace {namespace}: create it with the keys client-id and client-secret"
+        ));
     };
     let data = secret.data.unwrap_or_default();
     let text = |key: &str| {
@@ -218,8 +229,14 @@ async fn certificates(
     let text = map.and_then(|map| map.data).and_then(|mut data: BTreeMap<String, String>| data.remove(&reference.key));
     Ok(match text {
         Some(pem) if pem.contains("-----BEGIN CERTIFICATE-----") => Ok(Some(pem.into_bytes())),
-        Some(_) => Err(invalid_ca(&format!("key {} of ConfigMap {} holds no certificate (PEM)", reference.key, reference.name))),
-        None => Err(invalid_ca(&format!("there is no ConfigMap {} with a key {} in namespace {namespace}", reference.name, reference.key))),
+        Some(_) => Err(invalid_ca(&format!(
+            "key {} of ConfigMap {} holds no certificate (PEM)",
+            reference.key, reference.name
+        ))),
+        None => Err(invalid_ca(&format!(
+            "there is no ConfigMap {} with a key {} in namespace {namespace}",
+            reference.name, reference.key
+        ))),
     })
 }
 
@@ -252,4 +269,3 @@ impl RequestObserver for Counting {
         self.metrics.server_seconds.get_or_create(&label).observe(duration.as_secs_f64());
     }
 }
-
