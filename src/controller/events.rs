@@ -53,7 +53,7 @@ impl Events {
     /// Says what happened to an object.
     pub fn publish<K: Resource<DynamicType = ()>>(&self, object: &K, tone: Tone, reason: Reason, note: &str) {
         let reference = object.object_ref(&());
-        log(&reference, tone, reason, note);
+        log(tone, reason, note);
         let now = self.clock.now();
         let serial = self.count.fetch_add(1, Ordering::Relaxed);
         let name: String = object.name_any().chars().take(200).collect();
@@ -79,12 +79,11 @@ impl Events {
     }
 }
 
-fn log(reference: &ObjectReference, tone: Tone, reason: Reason, note: &str) {
-    let (namespace, name) = (reference.namespace.as_deref().unwrap_or(""), reference.name.as_deref().unwrap_or(""));
-    let kind = reference.kind.as_deref().unwrap_or("");
+/// The span of the pass says which object it is about.
+fn log(tone: Tone, reason: Reason, note: &str) {
     match tone {
-        Tone::Normal => info!(kind, namespace, name, reason = reason.as_str(), "{note}"),
-        Tone::Warning => warn!(kind, namespace, name, reason = reason.as_str(), "{note}"),
+        Tone::Normal => info!(reason = reason.as_str(), "{note}"),
+        Tone::Warning => warn!(reason = reason.as_str(), "{note}"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use kube::runtime::{PredicateConfig, WatchStreamExt};
 use kube::{Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Instrument, error, info_span, warn};
 
 use super::events::Events;
 use super::owned::OwnedIndex;
@@ -26,7 +26,7 @@ use super::servers::Servers;
 use super::watch::{Synced, Watching, drive};
 use super::{Context, Settings, application, authorization_server, server_key};
 use crate::api::external_application::OutputKind;
-use crate::api::{ABANDON, ApiResource, ExternalApplication};
+use crate::api::{ABANDON, ApiResource, AuthorizationServer, ExternalApplication};
 use crate::domain::outputs::MANAGED_BY;
 use crate::metrics::{Kind, Metrics, Readiness, ServerMethod};
 use crate::server::budget::{BudgetRegistry, Class};
@@ -57,13 +57,12 @@ type Stream<K> = BoxStream<'static, Event<K>>;
 /// Starts everything. Passes begin once every watch has listed. Cancelling the token ends it: passes under way are
 /// finished, nothing new begins.
 pub fn start(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: &CancellationToken) -> Operator {
-    // Passes rest on what is watched beside their own kind: that has to be listed before they begin.
-    let (beside, primary) = (Arc::new(Synced::default()), Arc::new(Synced::default()));
+    let synced = Arc::new(Synced::default());
     let watching = Watching {
         client: client.clone(),
         namespaces: settings.namespaces.clone(),
         metrics: metrics.clone(),
-        synced: beside.clone(),
+        synced: synced.clone(),
     };
     let (events, writer) =
         Events::new(client.clone(), metrics.clone(), settings.clock.clone(), settings.identity.as_str().into());
@@ -97,50 +96,57 @@ pub fn start(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: &C
     let tasks = TaskTracker::new();
     let spawn = Spawner { tasks: &tasks, stop };
     spawn.until_stopped("events", writer);
+    primary(&spawn, &watching, &context, applications, servers);
     secondary(&spawn, &watching, &context, resources, namespaces);
-    let watching = Watching { synced: primary.clone(), ..watching };
-    let config = watcher::Config::default();
-    let stream = applications_seen(watching.namespaced("ExternalApplication", &config), applications, &context);
-    let kind = Primary { kind: "ExternalApplication", beside: beside.clone(), context: context.clone() };
-    spawn.controller(kind.clone(), stream, context.applications.clone(), woken_applications, application::reconcile);
-    let stream =
-        reflector::reflector(servers, watching.namespaced("AuthorizationServer", &config).map(Ok::<_, watcher::Error>));
-    let stream = stream.touched_objects().filter_map(async |object| object.ok()).boxed();
+    let kind = Primary { kind: "ExternalApplication", synced: synced.clone(), context: context.clone() };
+    spawn.controller(kind.clone(), context.applications.clone(), woken_applications, application::reconcile);
     let kind = Primary { kind: "AuthorizationServer", ..kind };
-    spawn.controller(
-        kind,
-        stream,
-        context.authorization_servers.clone(),
-        woken_servers,
-        authorization_server::reconcile,
-    );
-    let ready = Arc::new(AtomicBool::new(false));
-    let flag = ready.clone();
-    tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
-        beside.wait().await;
-        primary.wait().await;
-        flag.store(true, Ordering::Release);
-        info!("ready: every watch has listed");
-    }));
-    Operator { context, ready, tasks }
+    spawn.controller(kind, context.authorization_servers.clone(), woken_servers, authorization_server::reconcile);
+    Operator { ready: synced.flag(), context, tasks }
 }
 
-/// Remembers applications as they come and go, for the counts of their servers.
-fn applications_seen(
-    events: Stream<ExternalApplication>,
-    writer: reflector::store::Writer<ExternalApplication>,
+/// The two kinds that are reconciled: a change that matters wakes the object.
+fn primary(
+    spawn: &Spawner<'_>,
+    watching: &Watching,
     context: &Arc<Context>,
-) -> BoxStream<'static, ExternalApplication> {
-    let context = context.clone();
-    let counted = events.inspect(move |event| match event {
-        Event::Delete(app) => context.forget_application(app),
-        Event::Apply(app) if context.applications.get(&ObjectRef::from_obj(app)).is_none() => {
-            context.count_anew(server_key(app))
+    applications: reflector::store::Writer<ExternalApplication>,
+    servers: reflector::store::Writer<AuthorizationServer>,
+) {
+    let config = watcher::Config::default();
+    let shared = context.clone();
+    let events = watching.namespaced::<ExternalApplication>("ExternalApplication", &config).inspect(move |event| {
+        // Remembers applications as they come and go, for the counts of their servers.
+        match event {
+            Event::Delete(app) => shared.forget_application(app),
+            Event::Apply(app) if shared.applications.get(&ObjectRef::from_obj(app)).is_none() => {
+                shared.count_anew(server_key(app));
+            }
+            _ => {}
         }
-        _ => {}
     });
-    reflector::reflector(writer, counted.map(Ok::<_, watcher::Error>))
+    let (seen, shared) = (changes(applications, events), context.clone());
+    spawn.until_stopped("applications", async move {
+        seen.for_each(async |app| shared.wake_application(&app.name_any(), &app.namespace().unwrap_or_default())).await;
+    });
+    let events = watching.namespaced::<AuthorizationServer>("AuthorizationServer", &config);
+    let (seen, shared) = (changes(servers, events), context.clone());
+    spawn.until_stopped("servers", async move {
+        seen.for_each(async |server| shared.wake_server(&authorization_server::key_of(&server))).await;
+    });
+}
+
+/// Fills a store, and passes on the objects in which something changed that is acted on.
+fn changes<K>(
+    writer: reflector::store::Writer<K>,
+    events: impl futures::Stream<Item = Event<K>> + Send + 'static,
+) -> BoxStream<'static, K>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
+{
+    reflector::reflector(writer, events.map(Ok::<_, watcher::Error>))
         .touched_objects()
+        .predicate_filter(acted_on::<K>, PredicateConfig::default())
         .filter_map(async |object| object.ok())
         .boxed()
 }
@@ -221,7 +227,7 @@ async fn count(context: Arc<Context>) {
 #[derive(Clone)]
 struct Primary {
     kind: &'static str,
-    beside: Arc<Synced>,
+    synced: Arc<Synced>,
     context: Arc<Context>,
 }
 
@@ -248,7 +254,6 @@ impl Spawner<'_> {
     fn controller<K, F, R>(
         &self,
         primary: Primary,
-        objects: BoxStream<'static, K>,
         store: Store<K>,
         woken: UnboundedReceiver<ObjectRef<K>>,
         reconcile: F,
@@ -268,14 +273,14 @@ impl Spawner<'_> {
         self.tasks.spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = primary.beside.wait() => {}
+                // Passes rest on more than their own kind: everything is listed before the first.
+                () = primary.synced.wait() => {}
             }
-            let changes = objects.map(Ok::<_, watcher::Error>);
-            let changes = changes.predicate_filter(acted_on::<K>, PredicateConfig::default());
             let context = primary.context.clone();
             let ending = stop.clone();
             let kind = primary.kind;
-            Controller::for_stream(changes, store)
+            // What wakes an object comes through one queue, filled by the watches, so that no watch waits for a pass.
+            Controller::for_stream(futures::stream::pending(), store)
                 .reconcile_on(woken)
                 .with_config(Config::default().concurrency(context.settings.concurrency.max(1)))
                 .graceful_shutdown_on(async move { ending.cancelled().await })
@@ -317,12 +322,6 @@ where
     F: Fn(Arc<K>, Arc<Context>) -> R,
     R: Future<Output = Result<(Action, &'static str), application::Error>>,
 {
-    // The other kind's cache decides as well; this returns at once when it is filled. It fails when the process ends.
-    if context.applications.wait_until_ready().await.is_err()
-        || context.authorization_servers.wait_until_ready().await.is_err()
-    {
-        return Ok(Action::await_change());
-    }
     let meta = object.meta();
     let (uid, name, namespace) =
         (meta.uid.clone().unwrap_or_default(), object.name_any(), object.namespace().unwrap_or_default());

@@ -22,11 +22,16 @@ use crate::metrics::{Kind, Metrics};
 #[derive(Default)]
 pub struct Synced {
     waiting: AtomicUsize,
-    ready: AtomicBool,
+    ready: Arc<AtomicBool>,
     notify: tokio::sync::Notify,
 }
 
 impl Synced {
+    /// Set once every watch has listed.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        self.ready.clone()
+    }
+
     fn expect_one(&self) {
         self.waiting.fetch_add(1, Ordering::AcqRel);
     }
