@@ -23,7 +23,7 @@ mod sweep;
 use connect::{Asked, Observed};
 
 /// How often a server is compared where its spec does not say.
-const DRIFT_INTERVAL: Duration = Duration::from_secs(600);
+const DRIFT_INTERVAL: Duration = Duration::from_mins(10);
 
 /// Brings one server's connection, catalogue and status into line, and looks for drift.
 pub async fn reconcile(object: Arc<AuthorizationServer>, ctx: Arc<Context>) -> Result<(Action, &'static str), Error> {
@@ -35,9 +35,10 @@ pub async fn reconcile(object: Arc<AuthorizationServer>, ctx: Arc<Context>) -> R
         ctx.kubernetes().guard(&*object, FINALIZER, None).await?;
     }
     let consent_may_differ = server.saw_generation(object.metadata.generation);
-    let observed = match object.spec.suspend {
-        true => Observed::trouble(suspended()),
-        false => connect::observe(&object, &server, &ctx).await?,
+    let observed = if object.spec.suspend {
+        Observed::Trouble(suspended())
+    } else {
+        connect::observe(&object, &server, &ctx).await?
     };
     let learnt = match &observed {
         Observed::Asked(asked) => {

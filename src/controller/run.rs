@@ -32,7 +32,7 @@ use crate::metrics::{Kind, Metrics, Readiness, ServerMethod};
 use crate::server::budget::{BudgetRegistry, Class};
 
 /// How long one pass may take; longer means that something hangs.
-const PASS: Duration = Duration::from_secs(60);
+const PASS: Duration = Duration::from_mins(1);
 /// How long changes of an application's presence are gathered before a server counts anew.
 const COUNTING: Duration = Duration::from_secs(2);
 
@@ -301,6 +301,7 @@ impl Spawner<'_> {
 
 /// What about an object is a reason to look: its spec, its end, and the annotation that people set. A status that we
 /// wrote is none, or a failure would never wait.
+#[allow(clippy::unnecessary_wraps, reason = "the shape of a predicate")]
 fn acted_on<K: Resource>(object: &K) -> Option<u64> {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let meta = object.meta();

@@ -10,7 +10,7 @@ use crate::api::external_application::{CredentialKind, CredentialState, Credenti
 
 /// How long a secret that was published stays valid after another one replaced it, so that what still runs with it can
 /// be restarted.
-pub const RETIREMENT: Duration = Duration::from_secs(3_600);
+pub const RETIREMENT: Duration = Duration::from_hours(1);
 
 /// How a secret that the operator added is marked at the server, so that one whose value was lost can be told apart from
 /// those that people made.

@@ -14,6 +14,7 @@ use crate::api::external_application::{ApplicationType, ExternalApplication, Out
 use jiff::Timestamp;
 
 /// A spec that may be acted on. It can only come out of `validate`.
+#[allow(clippy::manual_non_exhaustive, reason = "the proof is for this crate, not for others")]
 pub struct Valid {
     pub uid: String,
     pub name: String,

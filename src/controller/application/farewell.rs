@@ -196,7 +196,7 @@ async fn conclude(
         }
         Farewell::Release(reason, note) => ctx.events.publish(app, Tone::Normal, reason, &note),
         Farewell::Delete(id) => {
-            ctx.events.publish(app, Tone::Normal, Reason::Deleted, &format!("registration {id} is deleted"))
+            ctx.events.publish(app, Tone::Normal, Reason::Deleted, &format!("registration {id} is deleted"));
         }
         Farewell::Revoke(id) => {
             ctx.events.publish(

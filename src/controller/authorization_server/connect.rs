@@ -53,12 +53,6 @@ pub enum Observed {
     Trouble(Finding),
 }
 
-impl Observed {
-    pub fn trouble(finding: Finding) -> Self {
-        Self::Trouble(finding)
-    }
-}
-
 pub async fn observe(object: &AuthorizationServer, server: &Server, ctx: &Context) -> Result<Observed, Error> {
     let now = ctx.now();
     let fresh = match ensure_connection(object, server, ctx).await? {

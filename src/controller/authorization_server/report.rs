@@ -63,7 +63,7 @@ fn announce(object: &AuthorizationServer, finding: Option<&Finding>, ctx: &Conte
                 ctx.events.publish(object, tone, finding.reason, &finding.message);
             }
         }
-        None if !ready.is_some_and(|condition| condition.status == "True") => {
+        None if ready.is_none_or(|condition| condition.status != "True") => {
             ctx.events.publish(
                 object,
                 Tone::Normal,
