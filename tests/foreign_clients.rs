@@ -56,10 +56,8 @@ async fn authlib_gets_and_verifies_a_token_with_what_was_published() -> Result<(
     let namespace = plane.unique_namespace("foreign").await?;
     let program = Program::new(env!("CARGO_BIN_EXE_extapp"));
     let cloud = LocalCloud::builder(program.clone()).in_memory().start().await?;
-    let _operator = Operator::builder(program, &plane.operator_kubeconfig())
-        .watch_namespaces([namespace.name()])
-        .start()
-        .await?;
+    let _operator =
+        Operator::builder(program, &plane.operator_kubeconfig()).watch_namespaces([namespace.name()]).start().await?;
     apply_yaml_in(&client, namespace.name(), &cloud.credentials_manifest()?).await?;
     let server = format!(
         "apiVersion: extapp.dev/v1alpha1\nkind: AuthorizationServer\nmetadata: {{name: cloud}}\nspec:\n  uipath: {{url: '{}', organization: {}}}\n  credentialsRef: {{name: local-cloud-admin}}\n",

@@ -46,6 +46,11 @@ pub async fn reconcile(object: Arc<AuthorizationServer>, ctx: Arc<Context>) -> R
             server.settle(Some(asked.facts()), None)
         }
         Observed::Trouble(finding) if finding.reason == Reason::Suspended => false,
+        Observed::Trouble(finding) if server.first_sign(finding) => {
+            return Ok((Action::requeue(Duration::from_secs(1)), "failed"));
+        }
+        // What goes wrong with the catalogue or the list need not concern those who are served already.
+        Observed::Trouble(finding) if server.facts().is_some() && !concerns_applications(finding.reason) => false,
         Observed::Trouble(finding) => server.settle(None, Some(finding.clone())),
         Observed::NotDue => false,
     };
@@ -58,6 +63,11 @@ pub async fn reconcile(object: Arc<AuthorizationServer>, ctx: Arc<Context>) -> R
     }
     report::report(&object, &server, &observed, &ctx).await?;
     Ok(next(&object, &server, &observed, &ctx))
+}
+
+/// Whether applications cannot be served either.
+fn concerns_applications(reason: Reason) -> bool {
+    !matches!(reason, Reason::ServerFailed | Reason::UnexpectedAnswer | Reason::PermissionDenied | Reason::RateLimited)
 }
 
 /// The namespace and name of a server.

@@ -83,7 +83,7 @@ pub fn start(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: &C
         namespaces: namespace_store,
         owned: OwnedIndex::default(),
         // A server that hangs may hold up most of the passes, never all.
-        servers: Servers::new(concurrency - concurrency / 4),
+        servers: Servers::new(concurrency - concurrency / 4, settings.clock.clone()),
         budgets: BudgetRegistry::default(),
         retries: super::retry::Retries::default(),
         held: Mutex::default(),

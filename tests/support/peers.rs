@@ -29,7 +29,10 @@ pub fn python(requirements: &Path) -> Result<PathBuf> {
     let hint = "install Python 3.11 or newer with its venv module (Debian: python3-venv), or name one in PYTHON";
     run(Command::new(&base).args(["-m", "venv", "--clear"]).arg(&home), hint)?;
     let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
-    run(Command::new(&python).args(install).arg(requirements), "pip could not install the packages: is a registry reachable?")?;
+    run(
+        Command::new(&python).args(install).arg(requirements),
+        "pip could not install the packages: is a registry reachable?",
+    )?;
     File::create(complete)?;
     Ok(python)
 }

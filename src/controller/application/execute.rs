@@ -128,7 +128,7 @@ impl Pass<'_> {
             credentials: credentials::after(old, current.as_ref(), &self.removed, self.ctx.now()),
             client_id: self.client_id,
             granted: self.granted,
-            binding: self.binding.or_else(|| standing_binding(self.valid, self.seen)),
+            binding: self.binding.or_else(|| standing_binding(self.app, self.valid, self.seen)),
             published: self.unwritten == 0 && (!self.valid.confidential() || self.secret.is_some()),
             drift: Vec::new(),
         }
@@ -327,15 +327,14 @@ fn primary(valid: &Valid) -> Option<&ResolvedOutput> {
 }
 
 /// The object that is already there for the primary output.
-fn standing_binding(valid: &Valid, seen: &Observed) -> Option<String> {
+fn standing_binding(app: &ExternalApplication, valid: &Valid, seen: &Observed) -> Option<String> {
     let primary = primary(valid)?;
-    let standing = |output: &&crate::domain::outputs::SeenOutput| {
-        output.ours && output.kind == primary.kind && (output.name == primary.name || primary.immutable)
-    };
-    if primary.immutable {
-        return None;
-    }
-    seen.outputs.iter().find(standing).map(|output| output.name.clone())
+    let named = app.status.as_ref().and_then(|status| status.binding.as_ref()).map(|binding| binding.name.as_str());
+    let name = if primary.immutable { named? } else { &primary.name };
+    seen.outputs
+        .iter()
+        .find(|output| output.ours && output.kind == primary.kind && output.name == name)
+        .map(|output| output.name.clone())
 }
 
 fn kind_name(kind: OutputKind) -> &'static str {

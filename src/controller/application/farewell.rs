@@ -128,7 +128,7 @@ async fn whose(
     if let Some(left) = intent::hold(&intent, &ctx.settings.identity, now) {
         return unknown(waiting(left));
     }
-    let search = match super::observe::search_for(app, &intent, server, ctx, now).await {
+    let search = match super::observe::search_for(app, &intent, server, ctx).await {
         Ok(search) => search,
         Err(error) => return unknown(finding(&error)),
     };

@@ -55,8 +55,8 @@ pub enum Observed {
 
 pub async fn observe(object: &AuthorizationServer, server: &Server, ctx: &Context) -> Result<Observed, Error> {
     let now = ctx.now();
-    let fresh = match ensure_connection(object, server, ctx).await? {
-        Ok(fresh) => fresh,
+    let (connection, fresh) = match connection(object, server, ctx).await? {
+        Ok(connection) => connection,
         Err(finding) => return Ok(Observed::Trouble(finding)),
     };
     let uid = object.metadata.uid.as_deref().unwrap_or_default();
@@ -68,17 +68,20 @@ pub async fn observe(object: &AuthorizationServer, server: &Server, ctx: &Contex
         return Ok(Observed::NotDue);
     }
     let lane = if waited_for { Lane::User } else { Lane::Resync };
-    match ask(server, lane, now).await {
+    match ask(server, &connection, lane, now).await {
         Ok(asked) => {
             if let Some(finding) = another_organization(object, &asked) {
                 return Ok(Observed::Trouble(finding));
             }
+            server.connect(connection);
             server.swept(now, object.metadata.generation);
             ctx.metrics.last_sweep.get_or_create(&ServerLabel { server: server.key.to_string() }).set(seconds(now));
             Ok(Observed::Asked(Box::new(asked)))
         }
-        // The budget keeps its last part for people; a comparison can wait.
-        Err(ServerError::Budget { .. }) if lane == Lane::Resync => {
+        // The budget keeps its last part for people, and a server that limits requests is well: a comparison can wait.
+        Err(ServerError::Budget { .. } | ServerError::RateLimited { .. })
+            if server.facts().is_some() && !server.in_trouble() =>
+        {
             server.swept(now, object.metadata.generation);
             Ok(Observed::NotDue)
         }
@@ -91,13 +94,12 @@ fn seconds(time: Timestamp) -> f64 {
     time.as_second() as f64
 }
 
-async fn ask(server: &Server, lane: Lane, now: Timestamp) -> Result<Asked, ServerError> {
-    let connection = server.connection().ok_or(ServerError::Unreachable { what: "not connected" })?;
+async fn ask(server: &Server, connection: &Connection, lane: Lane, now: Timestamp) -> Result<Asked, ServerError> {
     let client = &connection.client;
     let endpoints = client.endpoints(lane).await?;
     let organization_id = client.organization_id(lane).await?;
     let catalogue = client.catalogue(lane).await?;
-    let list = server.list(now, now, lane).await?;
+    let list = server.list(connection, now, lane).await?;
     let own_client_id = client.own_client_id().clone();
     Ok(Asked {
         endpoints: endpoints.into(),
@@ -119,34 +121,34 @@ fn another_organization(object: &AuthorizationServer, asked: &Asked) -> Option<F
     Some(Finding::stalled(Reason::OrganizationChanged, message).looked_at_again())
 }
 
-/// Makes a client where spec, credentials or certificates are new. `Ok(Ok(true))`: it is a new one.
-async fn ensure_connection(
+/// The connection that spec, credentials and certificates ask for, and whether it is a new one. A new one is not for
+/// applications before its server has been asked who it is.
+async fn connection(
     object: &AuthorizationServer,
     server: &Server,
     ctx: &Context,
-) -> Result<Result<bool, Finding>, Error> {
+) -> Result<Result<(Arc<Connection>, bool), Finding>, Error> {
     let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+    let known = server.connection();
     let (client_id, client_secret) = match credentials(object, namespace, ctx).await? {
         Ok(pair) => pair,
         // While everything in the namespace is being deleted, what still has to be deleted at the server goes on with
         // the credentials that are known.
-        Err(_) if object.metadata.deletion_timestamp.is_some() && server.connection().is_some() => {
-            return Ok(Ok(false));
+        Err(finding) => {
+            let leaving = known.filter(|_| object.metadata.deletion_timestamp.is_some());
+            return Ok(leaving.map(|connection| (connection, false)).ok_or(finding));
         }
-        Err(finding) => return Ok(Err(finding)),
     };
     let ca = match certificates(object, namespace, ctx).await? {
         Ok(ca) => ca,
         Err(finding) => return Ok(Err(finding)),
     };
     let fingerprint = fingerprint(object, &client_id, &client_secret, ca.as_deref());
-    if server.connection().is_some_and(|connection| connection.fingerprint == fingerprint) {
-        return Ok(Ok(false));
+    if let Some(connection) = known.filter(|connection| connection.fingerprint == fingerprint) {
+        return Ok(Ok((connection, false)));
     }
-    Ok(build(object, server, ctx, client_id, client_secret, ca).map(|client| {
-        server.connect(Connection { client, fingerprint });
-        true
-    }))
+    let client = build(object, server, ctx, client_id, client_secret, ca);
+    Ok(client.map(|client| (Arc::new(Connection { client, fingerprint }), true)))
 }
 
 fn build(
