@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 /// The time of this machine. Called by `main` and by nothing else but [`Clock::system`].
 pub fn now() -> Timestamp {
+    #[allow(clippy::disallowed_methods, reason = "this is the place")]
     Timestamp::now()
 }
 
@@ -34,4 +35,10 @@ impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Clock")
     }
+}
+
+/// A name that no other process has.
+#[allow(clippy::disallowed_methods, reason = "the one place for randomness")]
+pub fn random_id() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
 }

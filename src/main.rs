@@ -1,12 +1,10 @@
-use clap::Parser;
+//! The `extapp` binary: see `extapp --help`.
 
-#[derive(Parser)]
-enum Cli {
-    LocalCloud(extapp::cli::local_cloud::Args),
-}
+use std::process::ExitCode;
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let Cli::LocalCloud(args) = Cli::parse();
-    Ok(extapp::cli::local_cloud::run(args).await?)
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    extapp::cli::main(std::env::args_os())
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, ObjectMeta, PostParams};
@@ -39,16 +38,21 @@ pub struct Events {
 
 impl Events {
     /// The other half writes what it is given until this one is gone.
-    pub fn new(client: Client, metrics: Arc<Metrics>, clock: Clock, identity: &str) -> (Self, impl Future<Output = ()>) {
+    pub fn new(
+        client: Client,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        identity: Arc<str>,
+    ) -> (Self, impl Future<Output = ()> + use<>) {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let writer = write(client, waiting, metrics.clone());
-        (Self { queue, metrics, clock, identity: identity.into(), count: Arc::default() }, writer)
+        (Self { queue, metrics, clock, identity, count: Arc::default() }, writer)
     }
 
     /// Says what happened to an object.
     pub fn publish<K: Resource<DynamicType = ()>>(&self, object: &K, tone: Tone, reason: Reason, note: &str) {
         let reference = object.object_ref(&());
-        log(&reference, tone, reason, note);
+        log(tone, reason, note);
         let now = self.clock.now();
         let serial = self.count.fetch_add(1, Ordering::Relaxed);
         let name: String = object.name_any().chars().take(200).collect();
@@ -74,12 +78,11 @@ impl Events {
     }
 }
 
-fn log(reference: &ObjectReference, tone: Tone, reason: Reason, note: &str) {
-    let (namespace, name) = (reference.namespace.as_deref().unwrap_or(""), reference.name.as_deref().unwrap_or(""));
-    let kind = reference.kind.as_deref().unwrap_or("");
+/// The span of the pass says which object it is about.
+fn log(tone: Tone, reason: Reason, note: &str) {
     match tone {
-        Tone::Normal => info!(kind, namespace, name, reason = reason.as_str(), "{note}"),
-        Tone::Warning => warn!(kind, namespace, name, reason = reason.as_str(), "{note}"),
+        Tone::Normal => info!(reason = reason.as_str(), "{note}"),
+        Tone::Warning => warn!(reason = reason.as_str(), "{note}"),
     }
 }
 

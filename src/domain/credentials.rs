@@ -10,7 +10,7 @@ use crate::api::external_application::{CredentialKind, CredentialState, Credenti
 
 /// How long a secret that was published stays valid after another one replaced it, so that what still runs with it can
 /// be restarted.
-pub const RETIREMENT: Duration = Duration::from_secs(3_600);
+pub const RETIREMENT: Duration = Duration::from_hours(1);
 
 /// How far the time that the server gives to the secret of a create may be from the time at which we sent it: a request
 /// that takes long, and clocks that differ.

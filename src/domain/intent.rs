@@ -103,7 +103,7 @@ pub enum Settlement {
 pub fn newcomers<'a>(
     intent: &'a Intent,
     list: &'a [Listed],
-    claimed: &'a dyn Fn(&ClientId) -> bool,
+    claimed: &'a (dyn Fn(&ClientId) -> bool + Sync),
 ) -> impl Iterator<Item = &'a Listed> {
     list.iter().filter(move |row| {
         row.display_name == intent.name

@@ -49,6 +49,7 @@ impl Finding {
     }
 
     /// Only a person can help, but what they do is not seen by a watch.
+    #[must_use]
     pub fn looked_at_again(mut self) -> Self {
         self.retry = Retry::Backoff;
         self

@@ -114,7 +114,7 @@ pub fn catalogue_changes(
         is_ours(server, object) && !wanted.iter().any(|wanted| wanted.metadata.name == object.metadata.name)
     };
     let identity = |object: &&ApiResource| Some((object.metadata.name.clone()?, object.metadata.uid.clone()?));
-    CatalogueChanges { apply, remove: present.iter().filter(unwanted).filter_map(|object| identity(object)).collect() }
+    CatalogueChanges { apply, remove: present.iter().filter(unwanted).filter_map(identity).collect() }
 }
 
 /// The status of a catalogue object; `None` where it already says so.

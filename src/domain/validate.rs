@@ -14,6 +14,7 @@ use crate::api::external_application::{ApplicationType, ExternalApplication, Out
 use jiff::Timestamp;
 
 /// A spec that may be acted on. It can only come out of `validate`.
+#[allow(clippy::manual_non_exhaustive, reason = "the proof is for this crate, not for others")]
 pub struct Valid {
     pub uid: String,
     pub name: String,
@@ -128,6 +129,10 @@ fn usable_server(app: &ExternalApplication, seen: &Observed) -> Result<ServerFac
             app.metadata.namespace.as_deref().unwrap_or_default()
         );
         return Err(Finding::stalled(Reason::NamespaceNotAllowed, message));
+    }
+    if server.metadata.deletion_timestamp.is_some() && status_client_id(app).is_none() {
+        let message = format!("AuthorizationServer {named} is being deleted: nothing new is registered there");
+        return Err(Finding::stalled(Reason::ServerNotReady, message).looked_at_again());
     }
     if app.spec.suspend {
         return Err(suspended("spec.suspend is true: nothing is done until it is false"));

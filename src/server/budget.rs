@@ -129,11 +129,14 @@ impl fmt::Debug for Budget {
     }
 }
 
-/// The budgets of all organizations, by base URL and organization: two servers objects that name the same
+/// Base URL and name.
+type Organization = (String, String);
+
+/// The budgets of all organizations, by base URL and organization: two configurations that name the same
 /// organization share one.
 #[derive(Debug, Default)]
 pub struct BudgetRegistry {
-    budgets: Mutex<HashMap<(String, String), (Limits, Arc<Budget>)>>,
+    budgets: Mutex<HashMap<Organization, (Limits, Arc<Budget>)>>,
 }
 
 impl BudgetRegistry {

@@ -1,7 +1,7 @@
 //! The wire: one connection pool per server, and requests that cannot be sent before they are counted.
 //!
-//! Nothing is followed (redirects), nothing is buffered beyond a limit, and nothing is repeated but a read, a
-//! replacement or a deletion whose connection broke before an answer.
+//! Nothing is followed (redirects), nothing is buffered beyond a limit, and nothing is repeated but a request that may
+//! be made twice, once, when its connection broke before an answer.
 
 use std::error::Error as _;
 use std::io;
@@ -24,6 +24,10 @@ pub use url_permitted::{UrlRefused, url_permitted};
 
 /// The most that an answer may hold unless a request says otherwise.
 pub const BODY_LIMIT: usize = 1 << 20;
+
+/// How long an unused connection is kept: less than common servers and balancers keep one, so that a create does
+/// not meet a connection that is being closed, which would leave its outcome unknown.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// Told of every request on the wire: for a counter by operation and outcome. Must not block.
 pub trait RequestObserver: Send + Sync {
@@ -76,6 +80,8 @@ pub struct Request {
     pub url: Url,
     pub bearer: Option<HeaderValue>,
     pub body: Option<Body>,
+    /// Whether doing it twice is the same as doing it once.
+    pub repeatable: bool,
     /// The most that the answer may hold, in bytes.
     pub limit: usize,
 }
@@ -122,6 +128,7 @@ impl Http {
             .user_agent(concat!("extapp/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
+            .pool_idle_timeout(IDLE)
             .connect_timeout(timeouts.connect)
             .timeout(timeouts.total);
         if url_permitted::is_loopback(server) {
@@ -144,9 +151,7 @@ impl Http {
     /// answer is larger than the request allows. Any status is an answer.
     pub async fn send(&self, request: Budgeted<Request>) -> Result<Answer, ServerError> {
         let answer = match self.attempt(&request).await {
-            Err(Failure::Broken) if repeatable(request.request().class) && request.again() => {
-                self.attempt(&request).await
-            }
+            Err(Failure::Broken) if request.request().repeatable && request.again() => self.attempt(&request).await,
             first => first,
         };
         let mut answer = answer.map_err(ServerError::from)?;
@@ -192,7 +197,11 @@ impl Http {
         let content_type = text(CONTENT_TYPE).map(str::to_ascii_lowercase);
         let retry_after = text(RETRY_AFTER).and_then(|value| retry_after::parse(value, self.clock.now()));
         let status = response.status().as_u16();
-        let body = bounded(response, request.limit).await?;
+        let body = match bounded(response, request.limit).await {
+            // A refusal is a fact whether or not its reasons came through.
+            Err(_) if status >= 400 => Bytes::new(),
+            body => body?,
+        };
         Ok(Answer { status, content_type, body, retry_after })
     }
 }
@@ -238,15 +247,15 @@ fn why_no_connection(error: &reqwest::Error) -> &'static str {
     }
     let mut source = error.source();
     while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref::<io::Error>() {
-            match io.kind() {
-                io::ErrorKind::ConnectionRefused => return "connection refused",
-                // rustls reports what it refuses as invalid data.
-                io::ErrorKind::InvalidData => return "its TLS certificate is not trusted: check caRef",
-                _ => {}
-            }
+        if cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused) {
+            return "connection refused";
         }
-        if cause.to_string().starts_with("dns error") {
+        // The types behind these two are private to the HTTP client; only their texts tell.
+        let text = cause.to_string();
+        if text.contains("certificate") {
+            return "its TLS certificate is not trusted: check caRef";
+        }
+        if text.starts_with("dns error") {
             return "its host name cannot be resolved";
         }
         source = cause.source();
@@ -279,11 +288,6 @@ fn method(class: Class) -> Method {
         Class::Put => Method::PUT,
         Class::Delete => Method::DELETE,
     }
-}
-
-/// Whether doing it twice is the same as doing it once.
-fn repeatable(class: Class) -> bool {
-    class != Class::Post
 }
 
 fn outcome(status: u16) -> &'static str {

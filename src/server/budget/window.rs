@@ -11,13 +11,13 @@ use super::Class;
 use crate::server::Lane;
 
 /// The period that Automation Cloud counts over.
-const FIVE_MINUTES: Duration = Duration::from_secs(300);
+const FIVE_MINUTES: Duration = Duration::from_mins(5);
 /// A window is remembered in this many slots, so that a large limit costs no more memory than a small one.
 const SLOTS: u32 = 300;
 /// The first wait after a refusal that does not say how long to wait; doubled up to the window.
 const FIRST_WAIT: Duration = Duration::from_secs(5);
 /// The longest wait that a server is believed to mean. Without it a wrong date would close the server for good.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 /// How many requests of each class a server takes from one organization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Limits {
 
     /// The same limit for every class, in requests a minute.
     pub fn per_minute(requests: u32) -> Self {
-        Self { counts: [Some(requests); 4], window: Duration::from_secs(60) }
+        Self { counts: [Some(requests); 4], window: Duration::from_mins(1) }
     }
 
     pub(super) fn of(&self, class: Class) -> Limit {

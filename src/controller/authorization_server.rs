@@ -1,0 +1,117 @@
+//! One pass over an `AuthorizationServer`: connect, learn, publish the catalogue, compare, and tell.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::runtime::controller::Action;
+
+use super::Context;
+use super::application::Error;
+use super::servers::{Server, ServerKey};
+use crate::api::AuthorizationServer;
+use crate::domain::observed::{Finding, Retry};
+use crate::domain::reason::Reason;
+use crate::domain::server_status::FINALIZER;
+
+mod catalogue;
+mod connect;
+mod farewell;
+pub mod pending;
+mod report;
+mod sweep;
+
+use connect::{Asked, Observed};
+
+/// How often a server is compared where its spec does not say.
+const DRIFT_INTERVAL: Duration = Duration::from_mins(10);
+
+/// Brings one server's connection, catalogue and status into line, and looks for drift.
+pub async fn reconcile(object: Arc<AuthorizationServer>, ctx: Arc<Context>) -> Result<(Action, &'static str), Error> {
+    let server = ctx.servers.get(&key_of(&object));
+    if object.metadata.deletion_timestamp.is_some() {
+        return farewell::depart(&object, &server, &ctx).await;
+    }
+    if !object.metadata.finalizers.iter().flatten().any(|name| name == FINALIZER) {
+        ctx.kubernetes().guard(&*object, FINALIZER, None).await?;
+    }
+    let consent_may_differ = server.saw_generation(object.metadata.generation);
+    let observed = if object.spec.suspend {
+        Observed::Trouble(suspended())
+    } else {
+        connect::observe(&object, &server, &ctx).await?
+    };
+    let learnt = match &observed {
+        Observed::Asked(asked) => {
+            catalogue::publish(&object, &asked.catalogue, &ctx).await?;
+            server.settle(Some(asked.facts()), None)
+        }
+        Observed::Trouble(finding) if finding.reason == Reason::Suspended => false,
+        Observed::Trouble(finding) if server.first_sign(finding) => {
+            return Ok((Action::requeue(Duration::from_secs(1)), "failed"));
+        }
+        // What goes wrong with the catalogue or the list need not concern those who are served already.
+        Observed::Trouble(finding) if server.facts().is_some() && !concerns_applications(finding.reason) => false,
+        Observed::Trouble(finding) => server.settle(None, Some(finding.clone())),
+        Observed::NotDue => false,
+    };
+    if learnt || consent_may_differ {
+        wake_all(&server.key, &ctx);
+    }
+    if let Observed::Asked(asked) = &observed {
+        sweep::sweep(&server, asked, &ctx).await;
+        pending::work_off(&object, &server, &ctx).await?;
+    }
+    report::report(&object, &server, &observed, &ctx).await?;
+    Ok(next(&object, &server, &observed, &ctx))
+}
+
+/// Whether applications cannot be served either.
+fn concerns_applications(reason: Reason) -> bool {
+    !matches!(reason, Reason::ServerFailed | Reason::UnexpectedAnswer | Reason::PermissionDenied | Reason::RateLimited)
+}
+
+/// The namespace and name of a server.
+pub fn key_of(object: &AuthorizationServer) -> ServerKey {
+    ServerKey {
+        namespace: object.metadata.namespace.clone().unwrap_or_default(),
+        name: object.metadata.name.clone().unwrap_or_default(),
+    }
+}
+
+fn suspended() -> Finding {
+    let message = "spec.suspend is true: nothing is asked of the server until it is false".into();
+    Finding { reason: Reason::Suspended, message, retry: Retry::OnChange, stalled: false }
+}
+
+fn wake_all(key: &ServerKey, ctx: &Context) {
+    for app in ctx.applications_of(key) {
+        let (name, namespace) = (app.metadata.name.as_deref(), app.metadata.namespace.as_deref());
+        ctx.wake_application(name.unwrap_or_default(), namespace.unwrap_or_default());
+    }
+}
+
+/// How often a server is compared.
+fn interval(object: &AuthorizationServer) -> Duration {
+    object.spec.drift_interval.as_ref().and_then(crate::api::common::HumanDuration::parse).unwrap_or(DRIFT_INTERVAL)
+}
+
+fn next(object: &AuthorizationServer, server: &Server, observed: &Observed, ctx: &Context) -> (Action, &'static str) {
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
+    match observed {
+        Observed::Trouble(finding) if finding.reason == Reason::Suspended => (Action::await_change(), "waiting"),
+        Observed::Trouble(finding) => {
+            // What helps may be a Secret or a server, which are not watched: never only a change of the object.
+            let retry = if finding.retry == Retry::OnChange { Retry::Backoff } else { finding.retry };
+            let outcome = if finding.stalled { "refused" } else { "failed" };
+            (ctx.retries.action(uid, retry), outcome)
+        }
+        Observed::Asked(_) | Observed::NotDue => {
+            ctx.retries.forget(uid);
+            let since = server
+                .swept_at()
+                .map_or(Duration::ZERO, |at| Duration::try_from(ctx.now().duration_since(at)).unwrap_or_default());
+            let left = super::retry::spread(interval(object), uid, 0).saturating_sub(since);
+            (Action::requeue(left.max(Duration::from_millis(100))), "done")
+        }
+    }
+}

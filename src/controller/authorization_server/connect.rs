@@ -1,0 +1,267 @@
+//! Seeing a server: its credentials and certificates in the cluster, then what it says of itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::Api;
+use sha2::{Digest, Sha256};
+
+use super::interval;
+use crate::api::AuthorizationServer;
+use crate::controller::Context;
+use crate::controller::application::Error;
+use crate::controller::retry::spread;
+use crate::controller::servers::{Connection, Server, finding};
+use crate::domain::observed::{Finding, ServerFacts};
+use crate::domain::reason::Reason;
+use crate::domain::registration::{Catalogue, ClientId, ClientSecret, Endpoints, Listed};
+use crate::metrics::{Metrics, ServerLabel, ServerRequest};
+use crate::server::budget::Limits;
+use crate::server::http::{RequestObserver, Timeouts};
+use crate::server::uipath::{Config, Uipath};
+use crate::server::{AnyServer, AuthorizationServer as _, Lane, ServerError};
+
+/// What a server said of itself in this pass.
+pub struct Asked {
+    pub endpoints: Arc<Endpoints>,
+    pub organization_id: Option<String>,
+    pub catalogue: Arc<Catalogue>,
+    pub own_client_id: ClientId,
+    pub list: Arc<Vec<Listed>>,
+    pub at: Timestamp,
+}
+
+impl Asked {
+    pub fn facts(&self) -> ServerFacts {
+        ServerFacts {
+            provider: "uipath",
+            endpoints: self.endpoints.clone(),
+            catalogue: self.catalogue.clone(),
+            own_client_id: self.own_client_id.clone(),
+        }
+    }
+}
+
+/// What a pass saw.
+pub enum Observed {
+    Asked(Box<Asked>),
+    /// All was well at the last comparison, and the next is not due.
+    NotDue,
+    Trouble(Finding),
+}
+
+pub async fn observe(object: &AuthorizationServer, server: &Server, ctx: &Context) -> Result<Observed, Error> {
+    let now = ctx.now();
+    let (connection, fresh) = match connection(object, server, ctx).await? {
+        Ok(connection) => connection,
+        Err(finding) => return Ok(Observed::Trouble(finding)),
+    };
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
+    let waited_for = fresh || server.in_trouble() || server.swept_generation() != object.metadata.generation;
+    let due = server.swept_at().is_none_or(|at| {
+        Duration::try_from(now.duration_since(at)).is_ok_and(|since| since >= spread(interval(object), uid, 0))
+    });
+    if !waited_for && !due {
+        return Ok(Observed::NotDue);
+    }
+    let lane = if waited_for { Lane::User } else { Lane::Resync };
+    match ask(server, &connection, lane, now).await {
+        Ok(asked) => {
+            if let Some(finding) = another_organization(object, &asked) {
+                return Ok(Observed::Trouble(finding));
+            }
+            server.connect(connection);
+            server.swept(now, object.metadata.generation);
+            ctx.metrics.last_sweep.get_or_create(&ServerLabel { server: server.key.to_string() }).set(seconds(now));
+            Ok(Observed::Asked(Box::new(asked)))
+        }
+        // The budget keeps its last part for people, and a server that limits requests is well: a comparison can wait.
+        Err(ServerError::Budget { .. } | ServerError::RateLimited { .. })
+            if server.facts().is_some() && !server.in_trouble() =>
+        {
+            server.swept(now, object.metadata.generation);
+            Ok(Observed::NotDue)
+        }
+        Err(error) => Ok(Observed::Trouble(finding(&error))),
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "seconds fit a float for longer than anyone waits")]
+fn seconds(time: Timestamp) -> f64 {
+    time.as_second() as f64
+}
+
+async fn ask(server: &Server, connection: &Connection, lane: Lane, now: Timestamp) -> Result<Asked, ServerError> {
+    let client = &connection.client;
+    let endpoints = client.endpoints(lane).await?;
+    let organization_id = client.organization_id(lane).await?;
+    let catalogue = client.catalogue(lane).await?;
+    let list = server.list(connection, now, lane).await?;
+    let own_client_id = client.own_client_id().clone();
+    Ok(Asked {
+        endpoints: endpoints.into(),
+        organization_id,
+        catalogue: catalogue.into(),
+        own_client_id,
+        list,
+        at: now,
+    })
+}
+
+/// The same name, another organization: its applications would all look deleted, and be made again in the wrong place.
+fn another_organization(object: &AuthorizationServer, asked: &Asked) -> Option<Finding> {
+    let known = object.status.as_ref()?.organization_id.as_ref()?;
+    let actual = asked.organization_id.as_ref().filter(|actual| *actual != known)?;
+    let message = format!(
+        "the server now answers for organization {actual}, but the applications here are registered in {known}: correct spec.uipath, or make another AuthorizationServer"
+    );
+    Some(Finding::stalled(Reason::OrganizationChanged, message).looked_at_again())
+}
+
+/// The connection that spec, credentials and certificates ask for, and whether it is a new one. A new one is not for
+/// applications before its server has been asked who it is.
+async fn connection(
+    object: &AuthorizationServer,
+    server: &Server,
+    ctx: &Context,
+) -> Result<Result<(Arc<Connection>, bool), Finding>, Error> {
+    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+    let known = server.connection();
+    let (client_id, client_secret) = match credentials(object, namespace, ctx).await? {
+        Ok(pair) => pair,
+        // While everything in the namespace is being deleted, what still has to be deleted at the server goes on with
+        // the credentials that are known.
+        Err(finding) => {
+            let leaving = known.filter(|_| object.metadata.deletion_timestamp.is_some());
+            return Ok(leaving.map(|connection| (connection, false)).ok_or(finding));
+        }
+    };
+    let ca = match certificates(object, namespace, ctx).await? {
+        Ok(ca) => ca,
+        Err(finding) => return Ok(Err(finding)),
+    };
+    let fingerprint = fingerprint(object, &client_id, &client_secret, ca.as_deref());
+    if let Some(connection) = known.filter(|connection| connection.fingerprint == fingerprint) {
+        return Ok(Ok((connection, false)));
+    }
+    let client = build(object, server, ctx, client_id, client_secret, ca);
+    Ok(client.map(|client| (Arc::new(Connection { client, fingerprint }), true)))
+}
+
+fn build(
+    object: &AuthorizationServer,
+    server: &Server,
+    ctx: &Context,
+    client_id: ClientId,
+    client_secret: ClientSecret,
+    ca_pem: Option<Vec<u8>>,
+) -> Result<AnyServer, Finding> {
+    let Some(spec) = &object.spec.uipath else {
+        return Err(Finding::stalled(Reason::InvalidSpec, "spec.uipath: must be set"));
+    };
+    let not_permitted = |what: String| Finding::stalled(Reason::UrlNotPermitted, format!("spec.uipath.url: {what}"));
+    let url = url::Url::parse(&spec.url).map_err(|error| not_permitted(error.to_string()))?;
+    let clock = ctx.settings.clock.clone();
+    let limits = match (ctx.settings.requests_per_minute, spec.deployment) {
+        (Some(limit), _) => Limits::per_minute(limit),
+        (None, crate::api::authorization_server::Deployment::AutomationCloud) => Limits::automation_cloud(),
+        (None, _) => Limits::unlimited(),
+    };
+    let budget = ctx.budgets.of(&url, &spec.organization, limits, &clock);
+    server.spend_from(budget.clone());
+    let observer = Arc::new(Counting { server: server.key.to_string(), metrics: ctx.metrics.clone() });
+    let total = ctx.settings.request_timeout;
+    Uipath::new(Config {
+        url,
+        organization: spec.organization.clone(),
+        deployment: spec.deployment,
+        client_id,
+        client_secret,
+        ca_pem,
+        insecure_hosts: ctx.settings.insecure_hosts.clone(),
+        timeouts: Timeouts { connect: total.min(Duration::from_secs(3)), total },
+        budget,
+        clock,
+        observer,
+    })
+    .map(AnyServer::Uipath)
+    .map_err(|error| not_permitted(error.to_string()))
+}
+
+async fn credentials(
+    object: &AuthorizationServer,
+    namespace: &str,
+    ctx: &Context,
+) -> Result<Result<(ClientId, ClientSecret), Finding>, Error> {
+    let name = &object.spec.credentials_ref.name;
+    let missing = |what: String| Ok(Err(Finding::stalled(Reason::CredentialsMissing, what).looked_at_again()));
+    let Some(secret) = Api::<Secret>::namespaced(ctx.client.clone(), namespace).get_opt(name).await? else {
+        return missing(format!(
+            "spec.credentialsRef: there is no Secret {name} in namespace {namespace}: create it with the keys client-id and client-secret"
+        ));
+    };
+    let data = secret.data.unwrap_or_default();
+    let text = |key: &str| {
+        let bytes = &data.get(key)?.0;
+        std::str::from_utf8(bytes).ok().map(str::trim).filter(|text| !text.is_empty()).map(ToOwned::to_owned)
+    };
+    match (text("client-id"), text("client-secret")) {
+        (Some(id), Some(secret)) => Ok(Ok((ClientId::new(id), ClientSecret::new(secret)))),
+        (None, _) => missing(format!("spec.credentialsRef: Secret {name} has no key client-id")),
+        (_, None) => missing(format!("spec.credentialsRef: Secret {name} has no key client-secret")),
+    }
+}
+
+async fn certificates(
+    object: &AuthorizationServer,
+    namespace: &str,
+    ctx: &Context,
+) -> Result<Result<Option<Vec<u8>>, Finding>, Error> {
+    let Some(reference) = &object.spec.ca_ref else { return Ok(Ok(None)) };
+    let map = Api::<ConfigMap>::namespaced(ctx.client.clone(), namespace).get_opt(&reference.name).await?;
+    let text = map.and_then(|map| map.data).and_then(|mut data: BTreeMap<String, String>| data.remove(&reference.key));
+    Ok(match text {
+        Some(pem) if pem.contains("-----BEGIN CERTIFICATE-----") => Ok(Some(pem.into_bytes())),
+        Some(_) => Err(invalid_ca(&format!(
+            "key {} of ConfigMap {} holds no certificate (PEM)",
+            reference.key, reference.name
+        ))),
+        None => Err(invalid_ca(&format!(
+            "there is no ConfigMap {} with a key {} in namespace {namespace}",
+            reference.name, reference.key
+        ))),
+    })
+}
+
+fn invalid_ca(what: &str) -> Finding {
+    Finding::stalled(Reason::CaInvalid, format!("spec.caRef: {what}")).looked_at_again()
+}
+
+/// Tells one set of connection parameters from another without keeping the secret.
+fn fingerprint(object: &AuthorizationServer, id: &ClientId, secret: &ClientSecret, ca: Option<&[u8]>) -> String {
+    let mut hash = Sha256::new();
+    let spec = serde_json::to_string(&object.spec.uipath).unwrap_or_default();
+    for part in [spec.as_bytes(), id.as_str().as_bytes(), secret.expose().as_bytes(), ca.unwrap_or_default()] {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part);
+    }
+    crate::domain::hex(&hash.finalize())
+}
+
+/// Counts the requests to one server.
+struct Counting {
+    server: String,
+    metrics: Arc<Metrics>,
+}
+
+impl RequestObserver for Counting {
+    fn request(&self, operation: &'static str, outcome: &'static str, duration: Duration) {
+        let server = self.server.clone();
+        self.metrics.server_requests.get_or_create(&ServerRequest { server, operation, outcome }).inc();
+        let label = ServerLabel { server: self.server.clone() };
+        self.metrics.server_seconds.get_or_create(&label).observe(duration.as_secs_f64());
+    }
+}

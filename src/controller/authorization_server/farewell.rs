@@ -1,0 +1,113 @@
+//! The end of a server: not before its applications, and not before what they left behind is deleted.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use kube::runtime::controller::Action;
+
+use super::connect::{self, Observed};
+use super::{pending, report};
+use crate::api::AuthorizationServer;
+use crate::controller::Context;
+use crate::controller::application::Error;
+use crate::controller::events::Tone;
+use crate::controller::kubernetes::is_conflict;
+use crate::controller::servers::Server;
+use crate::domain::farewell::patience;
+use crate::domain::observed::{Finding, Retry, wants_abandon};
+use crate::domain::reason::Reason;
+use crate::domain::server_status::{FINALIZER, ServerPass};
+
+pub async fn depart(
+    object: &AuthorizationServer,
+    server: &Server,
+    ctx: &Context,
+) -> Result<(Action, &'static str), Error> {
+    if !object.metadata.finalizers.iter().flatten().any(|name| name == FINALIZER) {
+        ctx.servers.forget(&server.key);
+        return Ok((Action::await_change(), "done"));
+    }
+    let abandon = wants_abandon(object.metadata.annotations.as_ref());
+    let applications = ctx.applications_of(&server.key);
+    let left_behind = object.status.as_ref().map_or(0, |status| status.pending_deletions.len());
+    if !abandon && (left_behind > 0 || !applications.is_empty()) {
+        // Those who go with it still need the connection.
+        let learnt = match connect::observe(object, server, ctx).await? {
+            Observed::Asked(asked) => server.settle(Some(asked.facts()), None),
+            Observed::Trouble(finding) => server.settle(None, Some(finding)),
+            Observed::NotDue => false,
+        };
+        if learnt {
+            super::wake_all(&server.key, ctx);
+        }
+        if !server.in_trouble() {
+            pending::work_off(object, server, ctx).await?;
+        }
+    }
+    let obstacle = if abandon { None } else { obstacle(object, &applications, left_behind, ctx) };
+    if let Some(finding) = obstacle {
+        let pass = ServerPass {
+            endpoints: None,
+            organization_id: None,
+            applications: applications.len(),
+            drifted: 0,
+            finding: Some(&finding),
+            swept_at: server.swept_at(),
+        };
+        report::tell(object, &pass, ctx).await?;
+        let uid = object.metadata.uid.as_deref().unwrap_or_default();
+        return Ok((ctx.retries.action(uid, finding.retry), "waiting"));
+    }
+    if abandon && (left_behind > 0 || !applications.is_empty()) {
+        let note =
+            format!("{} applications and {left_behind} registrations are left to themselves", applications.len());
+        ctx.events.publish(object, Tone::Warning, Reason::Abandoned, &note);
+    }
+    match ctx.kubernetes().release(object, FINALIZER).await {
+        Ok(()) => {
+            ctx.servers.forget(&server.key);
+            super::wake_all(&server.key, ctx);
+            Ok((Action::await_change(), "done"))
+        }
+        Err(error) if is_conflict(&error) => Ok((Action::requeue(Duration::from_millis(200)), "waiting")),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn obstacle(
+    object: &AuthorizationServer,
+    applications: &[std::sync::Arc<crate::api::ExternalApplication>],
+    left_behind: usize,
+    ctx: &Context,
+) -> Option<Finding> {
+    if !applications.is_empty() {
+        let names: Vec<String> = applications
+            .iter()
+            .take(5)
+            .map(|app| {
+                let meta = &app.metadata;
+                format!("{}/{}", meta.namespace.as_deref().unwrap_or(""), meta.name.as_deref().unwrap_or(""))
+            })
+            .collect();
+        let message = format!(
+            "{} applications still use this server ({}{}): delete them first, or annotate with {}=true to leave their registrations to themselves",
+            applications.len(),
+            names.join(", "),
+            if applications.len() > names.len() { ", …" } else { "" },
+            crate::api::ABANDON
+        );
+        return Some(Finding::passing(Reason::InUse, message, Retry::Backoff));
+    }
+    if left_behind == 0 {
+        return None;
+    }
+    let waited = object.metadata.deletion_timestamp.as_ref().map(|since| ctx.now().duration_since(since.0));
+    let patience =
+        SignedDuration::try_from(patience(None, object.spec.deletion.as_ref())).unwrap_or(SignedDuration::MAX);
+    if waited.is_some_and(|waited| waited >= patience) {
+        return None;
+    }
+    let message =
+        format!("{left_behind} registrations still have to be deleted at the server: see status.pendingDeletions");
+    Some(Finding::passing(Reason::DeletionsPending, message, Retry::Backoff))
+}

@@ -1,0 +1,121 @@
+//! Registrations whose objects are gone but which the server has not deleted yet: kept in the status of their
+//! AuthorizationServer, and written by this module alone.
+
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
+
+use crate::api::AuthorizationServer;
+use crate::api::authorization_server::PendingDeletion;
+use crate::api::common::DeletionPolicy;
+use crate::controller::Context;
+use crate::controller::application::revoke;
+use crate::controller::events::Tone;
+use crate::controller::kubernetes::is_conflict;
+use crate::controller::servers::Server;
+use crate::domain::reason::Reason;
+use crate::domain::registration::ClientId;
+use crate::server::{AuthorizationServer as _, ServerError};
+
+/// The most that one server keeps; the schema says the same.
+const MOST: usize = 1_000;
+/// How many are tried in one pass.
+const TRIES: usize = 50;
+
+/// Adds one. `false` where the list is full: then the application waits on.
+pub async fn add(server: &AuthorizationServer, entry: PendingDeletion, ctx: &Context) -> kube::Result<bool> {
+    let mut listed = false;
+    change(server, ctx, &mut |list| {
+        let known = list.iter().any(|known| known.client_id == entry.client_id);
+        if !known && list.len() < MOST {
+            list.push(entry.clone());
+        }
+        listed = known || list.iter().any(|known| known.client_id == entry.client_id);
+    })
+    .await?;
+    Ok(listed)
+}
+
+/// Reads the list, changes it and writes it on the version that was read; again if somebody else was faster.
+async fn change(
+    server: &AuthorizationServer,
+    ctx: &Context,
+    edit: &mut (dyn FnMut(&mut Vec<PendingDeletion>) + Send),
+) -> kube::Result<()> {
+    let namespace = server.metadata.namespace.as_deref().unwrap_or_default();
+    let name = server.metadata.name.as_deref().unwrap_or_default();
+    let api: Api<AuthorizationServer> = Api::namespaced(ctx.client.clone(), namespace);
+    let mut attempts = 0;
+    loop {
+        let live = api.get(name).await?;
+        let before = live.status.as_ref().map(|status| status.pending_deletions.clone()).unwrap_or_default();
+        let mut list = before.clone();
+        edit(&mut list);
+        if list == before {
+            return Ok(());
+        }
+        let patch = json!({
+            "metadata": {"resourceVersion": live.metadata.resource_version, "uid": live.metadata.uid},
+            "status": {"pendingDeletions": list}
+        });
+        let parameters = PatchParams { field_manager: Some("extapp-pending".into()), ..PatchParams::default() };
+        ctx.metrics.wrote("AuthorizationServer", "pending");
+        match api.patch_status(name, &parameters, &Patch::Merge(&patch)).await {
+            Ok(_) => return Ok(()),
+            Err(error) if is_conflict(&error) && attempts < 10 => attempts += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Tries to delete what waits. What is done leaves the list; the first failure ends the pass.
+pub async fn work_off(object: &AuthorizationServer, server: &Server, ctx: &Context) -> kube::Result<()> {
+    let waiting = object.status.as_ref().map(|status| status.pending_deletions.clone()).unwrap_or_default();
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let mut done = Vec::new();
+    let mut failed = None;
+    for entry in waiting.iter().take(TRIES) {
+        match act(entry, server, ctx).await {
+            Ok(()) => {
+                let note = format!(
+                    "registration {} ({}), which had been left behind, is deleted",
+                    entry.client_id, entry.display_name
+                );
+                ctx.events.publish(object, Tone::Normal, Reason::Deleted, &note);
+                done.push(entry.client_id.clone());
+            }
+            Err(error) => {
+                failed = Some((entry.client_id.clone(), error.to_string()));
+                break;
+            }
+        }
+    }
+    change(object, ctx, &mut |list| {
+        list.retain(|entry| !done.contains(&entry.client_id));
+        if let Some((id, error)) = &failed {
+            for entry in list.iter_mut().filter(|entry| entry.client_id == *id) {
+                entry.last_error = Some(error.clone());
+            }
+        }
+    })
+    .await
+}
+
+/// A registration that an application stands for again, or that is the operator's own, is left alone.
+async fn act(entry: &PendingDeletion, server: &Server, ctx: &Context) -> Result<(), ServerError> {
+    let id = ClientId::new(&entry.client_id);
+    let connection = server.connection().ok_or(ServerError::Unreachable { what: "not connected" })?;
+    let in_use = ctx.applications_of(&server.key).iter().any(|app| {
+        let named = app.status.as_ref().and_then(|status| status.client_id.as_deref()) == Some(id.as_str());
+        let adopted = app.spec.adopt.as_ref().is_some_and(|adopt| adopt.client_id == id.as_str());
+        app.metadata.deletion_timestamp.is_none() && (named || adopted)
+    });
+    if in_use || id == *connection.client.own_client_id() {
+        return Ok(());
+    }
+    match entry.policy {
+        DeletionPolicy::Revoke => revoke(server, &id).await,
+        _ => connection.client.delete(&id).await,
+    }
+}

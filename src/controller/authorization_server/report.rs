@@ -1,0 +1,76 @@
+//! Telling about a server.
+
+use super::connect::Observed;
+use crate::api::AuthorizationServer;
+use crate::controller::Context;
+use crate::controller::application::Error;
+use crate::controller::events::Tone;
+use crate::controller::kubernetes::is_not_found;
+use crate::controller::servers::Server;
+use crate::domain::observed::Finding;
+use crate::domain::reason::Reason;
+use crate::domain::server_status::{ServerPass, server as status_of};
+use crate::metrics::Ended;
+
+pub async fn report(
+    object: &AuthorizationServer,
+    server: &Server,
+    observed: &Observed,
+    ctx: &Context,
+) -> Result<(), Error> {
+    super::catalogue::tell_all(object, ctx).await?;
+    let applications = ctx.applications_of(&server.key);
+    let drifted =
+        applications.iter().filter(|app| app.status.as_ref().is_some_and(|status| !status.drift.is_empty())).count();
+    let (asked, finding) = match observed {
+        Observed::Asked(asked) => (Some(asked), None),
+        Observed::NotDue => (None, None),
+        Observed::Trouble(finding) => (None, Some(finding)),
+    };
+    if let Some(finding) = finding {
+        ctx.metrics.findings.get_or_create(&Ended { reason: finding.reason.as_str() }).inc();
+    }
+    let pass = ServerPass {
+        endpoints: asked.map(|asked| &*asked.endpoints),
+        organization_id: asked.and_then(|asked| asked.organization_id.as_deref()),
+        applications: applications.len(),
+        drifted,
+        finding,
+        swept_at: server.swept_at(),
+    };
+    tell(object, &pass, ctx).await
+}
+
+/// Writes the status where it differs, and an Event where it is news.
+pub async fn tell(object: &AuthorizationServer, pass: &ServerPass<'_>, ctx: &Context) -> Result<(), Error> {
+    let Some(status) = status_of(object, pass, ctx.now()) else { return Ok(()) };
+    announce(object, pass.finding, ctx);
+    match ctx.kubernetes().status(object, &status).await {
+        Err(error) if !is_not_found(&error) => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn announce(object: &AuthorizationServer, finding: Option<&Finding>, ctx: &Context) {
+    let ready = object.status.iter().flat_map(|status| &status.conditions).find(|condition| condition.type_ == "Ready");
+    match finding {
+        Some(finding) => {
+            let known = |c: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
+                c.reason == finding.reason.as_str() && c.message == finding.message
+            };
+            if !ready.is_some_and(known) {
+                let tone = if finding.reason == Reason::Suspended { Tone::Normal } else { Tone::Warning };
+                ctx.events.publish(object, tone, finding.reason, &finding.message);
+            }
+        }
+        None if ready.is_none_or(|condition| condition.status != "True") => {
+            ctx.events.publish(
+                object,
+                Tone::Normal,
+                Reason::Connected,
+                "the server answers, and its catalogue is published",
+            );
+        }
+        None => {}
+    }
+}

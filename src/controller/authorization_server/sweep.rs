@@ -1,0 +1,90 @@
+//! Looking for drift: one list for all, and a bounded number of reads.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+use super::Asked;
+use crate::api::ExternalApplication;
+use crate::controller::Context;
+use crate::controller::application::admits;
+use crate::controller::servers::Server;
+use crate::domain::difference::between;
+use crate::domain::observed::{observes, status_client_id};
+use crate::domain::registration::{ClientId, Registered};
+use crate::domain::sweep::{Swept, due, suspects};
+use crate::domain::validate::desired;
+use crate::server::{AuthorizationServer as _, Lane};
+
+/// Has every application looked at whose registration is not what it should be.
+pub async fn sweep(server: &Server, asked: &Asked, ctx: &Context) {
+    let watched: Vec<(ClientId, Arc<ExternalApplication>)> = ctx
+        .applications_of(&server.key)
+        .into_iter()
+        .filter(|app| is_settled(app) && app.metadata.deletion_timestamp.is_none() && !app.spec.suspend)
+        .filter(|app| consented(app, server, ctx))
+        .filter_map(|app| Some((status_client_id(&app)?, app)))
+        .collect();
+    let by_list: Vec<Swept<'_, Arc<ExternalApplication>>> = watched
+        .iter()
+        // What is only observed may differ for ever: it is read in its turn, or when it is gone.
+        .filter(|(id, app)| !observes(app) || !asked.list.iter().any(|row| row.client_id == *id))
+        .map(|(id, app)| Swept { key: app.clone(), client_id: id, desired: desired(app) })
+        .collect();
+    for app in suspects(&by_list, &asked.list) {
+        wake(&app, ctx);
+    }
+    read_some(server, asked, &watched, ctx).await;
+}
+
+fn consented(app: &ExternalApplication, server: &Server, ctx: &Context) -> bool {
+    let reference = kube::runtime::reflector::ObjectRef::new(&server.key.name).within(&server.key.namespace);
+    ctx.authorization_servers.get(&reference).is_some_and(|object| admits(&object, app, ctx))
+}
+
+async fn read_some(server: &Server, asked: &Asked, watched: &[(ClientId, Arc<ExternalApplication>)], ctx: &Context) {
+    let Some(connection) = server.connection() else { return };
+    let by_id: BTreeMap<&ClientId, &Arc<ExternalApplication>> = watched.iter().map(|(id, app)| (id, app)).collect();
+    let ids: Vec<ClientId> = by_id.keys().map(|id| (*id).clone()).collect();
+    let turn = {
+        let mut read_at = server.read_at.lock().unwrap_or_else(PoisonError::into_inner);
+        read_at.retain(|id, _| by_id.contains_key(id));
+        due(&ids, &read_at)
+    };
+    for id in turn {
+        // Refused when only the people's share of the budget is left, or when the server has trouble: the next sweep
+        // goes on where this one ended.
+        let Ok(actual) = connection.client.get(&id, Lane::Resync).await else { return };
+        server.read_at.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), asked.at);
+        let Some(app) = by_id.get(&id) else { continue };
+        if actual.is_none_or(|actual| differs(app, &actual)) {
+            wake(app, ctx);
+        }
+    }
+}
+
+fn differs(app: &ExternalApplication, actual: &Registered) -> bool {
+    let differences = between(&desired(app), actual);
+    let status = app.status.as_ref();
+    if observes(app) {
+        return status.is_none_or(|status| status.drift != differences);
+    }
+    let lost = |credential: &crate::api::external_application::CredentialStatus| {
+        !actual.secrets.iter().any(|secret| secret.id.as_str() == credential.id)
+    };
+    !differences.is_empty() || status.is_some_and(|status| status.credentials.iter().any(lost))
+}
+
+fn is_settled(app: &ExternalApplication) -> bool {
+    app.status
+        .iter()
+        .flat_map(|status| &status.conditions)
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+fn wake(app: &ExternalApplication, ctx: &Context) {
+    ctx.suspect(app.metadata.uid.as_deref().unwrap_or_default());
+    ctx.wake_application(
+        app.metadata.name.as_deref().unwrap_or_default(),
+        app.metadata.namespace.as_deref().unwrap_or_default(),
+    );
+}

@@ -1,0 +1,148 @@
+//! Exactly the permissions that the operator needs, in one table. The manifest is made from it, and the tests run the
+//! operator with nothing else.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// What the operator may do with one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Permission {
+    pub group: &'static str,
+    pub resources: &'static [&'static str],
+    pub verbs: &'static [&'static str],
+    /// Whether it is needed for the whole cluster even when only some namespaces are watched.
+    pub cluster: bool,
+    /// Why.
+    pub because: &'static str,
+}
+
+/// Every permission, with its reason.
+pub const PERMISSIONS: &[Permission] = &[
+    Permission {
+        group: "extapp.dev",
+        resources: &["externalapplications"],
+        verbs: &["get", "list", "watch", "patch"],
+        cluster: false,
+        because: "reads applications; writes finalizer and intent",
+    },
+    Permission {
+        group: "extapp.dev",
+        resources: &["authorizationservers"],
+        verbs: &["get", "list", "watch", "patch"],
+        cluster: false,
+        because: "reads servers; writes the finalizer",
+    },
+    Permission {
+        group: "extapp.dev",
+        resources: &["apiresources"],
+        verbs: &["list", "watch", "create", "patch", "delete"],
+        cluster: false,
+        because: "shows each server's catalogue",
+    },
+    Permission {
+        group: "extapp.dev",
+        resources: &["externalapplications/status", "authorizationservers/status", "apiresources/status"],
+        verbs: &["patch"],
+        cluster: false,
+        because: "reports",
+    },
+    Permission {
+        group: "",
+        resources: &["secrets"],
+        verbs: &["get", "list", "watch", "create", "patch", "delete"],
+        cluster: false,
+        because: "writes credentials and reads its own; lists and watches metadata of its own objects only",
+    },
+    Permission {
+        group: "",
+        resources: &["configmaps"],
+        verbs: &["get", "list", "watch", "create", "patch", "delete"],
+        cluster: false,
+        because: "writes the details of applications without a secret; reads certificate authorities",
+    },
+    Permission {
+        group: "",
+        resources: &["namespaces"],
+        verbs: &["list", "watch"],
+        cluster: true,
+        because: "reads labels, for allowedNamespaces with a selector",
+    },
+    Permission {
+        group: "events.k8s.io",
+        resources: &["events"],
+        verbs: &["create"],
+        cluster: false,
+        because: "says what happened",
+    },
+];
+
+/// The namespace and the name of the operator's service account.
+const NAMESPACE: &str = "extapp-system";
+const NAME: &str = "extapp";
+
+/// Everything that has to be applied so that the operator may work: namespace, service account, roles and bindings. With
+/// namespaces given, what can be is granted in those alone.
+pub fn manifest(namespaces: &[String]) -> String {
+    let mut objects = vec![
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}),
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME, "namespace": NAMESPACE}}),
+    ];
+    let everywhere = |permission: &&Permission| namespaces.is_empty() || permission.cluster;
+    let cluster: Vec<Value> = PERMISSIONS.iter().filter(everywhere).map(rule).collect();
+    objects.push(role("ClusterRole", None, &cluster));
+    objects.push(binding("ClusterRoleBinding", "ClusterRole", None));
+    for namespace in namespaces {
+        let rules: Vec<Value> = PERMISSIONS.iter().filter(|permission| !permission.cluster).map(rule).collect();
+        objects.push(role("Role", Some(namespace), &rules));
+        objects.push(binding("RoleBinding", "Role", Some(namespace)));
+    }
+    let mut text = String::from("# The permissions of the extapp operator. Printed by `extapp rbac`; do not edit.\n");
+    for object in objects {
+        text.push_str("---\n");
+        // Plain values of our own: they can be written.
+        text.push_str(&serde_saphyr::to_string(&object).unwrap_or_default());
+    }
+    text
+}
+
+fn rule(permission: &Permission) -> Value {
+    json!({"apiGroups": [permission.group], "resources": permission.resources, "verbs": permission.verbs})
+}
+
+fn role(kind: &str, namespace: Option<&String>, rules: &[Value]) -> Value {
+    let mut metadata = json!({"name": NAME});
+    if let Some(namespace) = namespace {
+        metadata["namespace"] = json!(namespace);
+    }
+    json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata, "rules": rules})
+}
+
+fn binding(kind: &str, role: &str, namespace: Option<&String>) -> Value {
+    let mut metadata = json!({"name": NAME});
+    if let Some(namespace) = namespace {
+        metadata["namespace"] = json!(namespace);
+    }
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata,
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": NAME},
+        "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}]
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_namespaces_given_only_what_must_be_is_granted_for_the_cluster() {
+        let text = manifest(&["team-a".into()]);
+        let cluster = text.split("---\n").find(|part| part.contains("kind: ClusterRole\n")).expect("a ClusterRole");
+        assert!(cluster.contains("namespaces") && !cluster.contains("secrets"), "{cluster}");
+        assert!(text.contains("kind: RoleBinding") && text.contains("namespace: team-a"));
+    }
+
+    #[test]
+    fn nothing_is_granted_by_a_wildcard() {
+        assert!(!manifest(&[]).contains('*'));
+    }
+}

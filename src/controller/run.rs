@@ -1,0 +1,375 @@
+//! Starting and ending: the watches, the controllers, the events, the endpoints.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::channel::mpsc::{UnboundedReceiver, unbounded};
+use futures::stream::BoxStream;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use kube::core::PartialObjectMeta;
+use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{PredicateConfig, WatchStreamExt};
+use kube::{Client, Resource, ResourceExt};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, error, info_span, warn};
+
+use super::events::Events;
+use super::owned::OwnedIndex;
+use super::servers::Servers;
+use super::watch::{Synced, Watching, drive};
+use super::{Context, Settings, application, authorization_server, server_key};
+use crate::api::external_application::OutputKind;
+use crate::api::{ABANDON, ApiResource, AuthorizationServer, ExternalApplication};
+use crate::domain::outputs::MANAGED_BY;
+use crate::metrics::{Kind, Metrics, Readiness, ServerMethod};
+use crate::server::budget::{BudgetRegistry, Class};
+
+/// How long one pass may take; longer means that something hangs.
+const PASS: Duration = Duration::from_mins(1);
+/// How long changes of an application's presence are gathered before a server counts anew.
+const COUNTING: Duration = Duration::from_secs(2);
+
+/// A running operator.
+pub struct Operator {
+    pub context: Arc<Context>,
+    /// Set once every watch has listed.
+    pub ready: Arc<AtomicBool>,
+    tasks: TaskTracker,
+}
+
+impl Operator {
+    /// Returns when everything has ended: after the token was cancelled, or because a part ended by itself.
+    pub async fn ended(self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+type Stream<K> = BoxStream<'static, Event<K>>;
+
+/// Starts everything. Passes begin once every watch has listed. Cancelling the token ends it: passes under way are
+/// finished, nothing new begins.
+pub fn start(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: &CancellationToken) -> Operator {
+    let synced = Arc::new(Synced::default());
+    let watching = Watching {
+        client: client.clone(),
+        namespaces: settings.namespaces.clone(),
+        metrics: metrics.clone(),
+        synced: synced.clone(),
+    };
+    let (events, writer) =
+        Events::new(client.clone(), metrics.clone(), settings.clock.clone(), settings.identity.as_str().into());
+    let (application_store, applications) = reflector::store();
+    let (server_store, servers) = reflector::store();
+    let (resource_store, resources) = reflector::store();
+    let (namespace_store, namespaces) = reflector::store();
+    let (wake_applications, woken_applications) = unbounded();
+    let (wake_servers, woken_servers) = unbounded();
+    let concurrency = usize::from(settings.concurrency.max(1));
+    let context = Arc::new(Context {
+        client,
+        metrics,
+        events,
+        applications: application_store,
+        authorization_servers: server_store,
+        resources: resource_store,
+        namespaces: namespace_store,
+        owned: OwnedIndex::default(),
+        // A server that hangs may hold up most of the passes, never all.
+        servers: Servers::new(concurrency - concurrency / 4, settings.clock.clone()),
+        budgets: BudgetRegistry::default(),
+        retries: super::retry::Retries::default(),
+        held: Mutex::default(),
+        suspects: Mutex::default(),
+        stale_counts: Mutex::default(),
+        wake_applications,
+        wake_servers,
+        settings,
+    });
+    let tasks = TaskTracker::new();
+    let spawn = Spawner { tasks: &tasks, stop };
+    spawn.until_stopped("events", writer);
+    primary(&spawn, &watching, &context, applications, servers);
+    secondary(&spawn, &watching, &context, resources, namespaces);
+    let kind = Primary { kind: "ExternalApplication", synced: synced.clone(), context: context.clone() };
+    spawn.controller(kind.clone(), context.applications.clone(), woken_applications, application::reconcile);
+    let kind = Primary { kind: "AuthorizationServer", ..kind };
+    spawn.controller(kind, context.authorization_servers.clone(), woken_servers, authorization_server::reconcile);
+    Operator { ready: synced.flag(), context, tasks }
+}
+
+/// The two kinds that are reconciled: a change that matters wakes the object.
+fn primary(
+    spawn: &Spawner<'_>,
+    watching: &Watching,
+    context: &Arc<Context>,
+    applications: reflector::store::Writer<ExternalApplication>,
+    servers: reflector::store::Writer<AuthorizationServer>,
+) {
+    let config = watcher::Config::default();
+    let shared = context.clone();
+    let events = watching.namespaced::<ExternalApplication>("ExternalApplication", &config).inspect(move |event| {
+        // Remembers applications as they come and go, for the counts of their servers.
+        match event {
+            Event::Delete(app) => shared.forget_application(app),
+            Event::Apply(app) if shared.applications.get(&ObjectRef::from_obj(app)).is_none() => {
+                shared.count_anew(server_key(app));
+            }
+            _ => {}
+        }
+    });
+    let (seen, shared) = (changes(applications, events), context.clone());
+    spawn.until_stopped("applications", async move {
+        seen.for_each(async |app| shared.wake_application(&app.name_any(), &app.namespace().unwrap_or_default())).await;
+    });
+    let events = watching.namespaced::<AuthorizationServer>("AuthorizationServer", &config);
+    let (seen, shared) = (changes(servers, events), context.clone());
+    spawn.until_stopped("servers", async move {
+        seen.for_each(async |server| shared.wake_server(&authorization_server::key_of(&server))).await;
+    });
+}
+
+/// Fills a store, and passes on the objects in which something changed that is acted on.
+fn changes<K>(
+    writer: reflector::store::Writer<K>,
+    events: impl futures::Stream<Item = Event<K>> + Send + 'static,
+) -> BoxStream<'static, K>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
+{
+    reflector::reflector(writer, events.map(Ok::<_, watcher::Error>))
+        .touched_objects()
+        .predicate_filter(acted_on::<K>, PredicateConfig::default())
+        .filter_map(async |object| object.ok())
+        .boxed()
+}
+
+/// What is watched beside the two kinds that are reconciled.
+fn secondary(
+    spawn: &Spawner<'_>,
+    watching: &Watching,
+    context: &Arc<Context>,
+    resources: reflector::store::Writer<ApiResource>,
+    namespaces: reflector::store::Writer<PartialObjectMeta<Namespace>>,
+) {
+    let config = watcher::Config::default();
+    let ours = watcher::Config::default().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
+    let secrets: Stream<PartialObjectMeta<Secret>> = watching.namespaced("Secret", &ours);
+    spawn.until_stopped("secrets", owned(secrets, OutputKind::Secret, context.clone()));
+    let maps: Stream<PartialObjectMeta<ConfigMap>> = watching.namespaced("ConfigMap", &ours);
+    spawn.until_stopped("configmaps", owned(maps, OutputKind::ConfigMap, context.clone()));
+    let shared = context.clone();
+    let events =
+        reflector::reflector(resources, watching.namespaced("ApiResource", &config).map(Ok::<_, watcher::Error>));
+    spawn.until_stopped("apiresources", async move {
+        drive(events.filter_map(async |event| event.ok()), |event| catalogue_changed(event, &shared)).await;
+    });
+    let shared = context.clone();
+    let events = reflector::reflector(namespaces, watching.cluster("Namespace", &config).map(Ok::<_, watcher::Error>));
+    spawn.until_stopped("namespaces", async move {
+        drive(events.filter_map(async |event| event.ok()), |event| namespace_changed(event, &shared)).await;
+    });
+    spawn.until_stopped("counts", count(context.clone()));
+}
+
+async fn owned<K>(events: Stream<PartialObjectMeta<K>>, kind: OutputKind, context: Arc<Context>)
+where
+    K: std::fmt::Debug + Send + Sync + 'static,
+    PartialObjectMeta<K>: Resource,
+{
+    drive(events, |event| {
+        for owner in context.owned.take(kind, event) {
+            context.wake_application(&owner.name, &owner.namespace);
+        }
+    })
+    .await;
+}
+
+/// A catalogue object that somebody changed or removed is set right by its server.
+fn catalogue_changed(event: &Event<ApiResource>, context: &Context) {
+    let (Event::Apply(object) | Event::Delete(object)) = event else { return };
+    let key = super::servers::ServerKey {
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.spec.server_ref.name.clone(),
+    };
+    context.count_anew(key);
+}
+
+/// Labels decide about consent: the applications of the namespace look again.
+fn namespace_changed(event: &Event<PartialObjectMeta<Namespace>>, context: &Context) {
+    let (Event::Apply(namespace) | Event::Delete(namespace)) = event else { return };
+    let name = namespace.name_any();
+    for app in context.applications.state() {
+        if app.metadata.namespace.as_deref() == Some(&name) {
+            context.wake_application(&app.name_any(), &name);
+        }
+    }
+}
+
+/// Has servers look at their counts, once for many changes.
+async fn count(context: Arc<Context>) {
+    loop {
+        tokio::time::sleep(COUNTING).await;
+        for key in context.take_stale_counts() {
+            context.wake_server(&key);
+        }
+    }
+}
+
+/// What a controller needs beside its streams.
+#[derive(Clone)]
+struct Primary {
+    kind: &'static str,
+    synced: Arc<Synced>,
+    context: Arc<Context>,
+}
+
+struct Spawner<'a> {
+    tasks: &'a TaskTracker,
+    stop: &'a CancellationToken,
+}
+
+impl Spawner<'_> {
+    /// Runs until the operator ends. A part that ends by itself ends the operator: half of one is worse than none.
+    fn until_stopped(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = work => {
+                    error!(part = name, "a part of the operator ended by itself");
+                    stop.cancel();
+                }
+            }
+        });
+    }
+
+    fn controller<K, F, R>(
+        &self,
+        primary: Primary,
+        store: Store<K>,
+        woken: UnboundedReceiver<ObjectRef<K>>,
+        reconcile: F,
+    ) where
+        K: Resource<DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + serde::de::DeserializeOwned
+            + Send
+            + Sync
+            + Unpin
+            + 'static,
+        F: Fn(Arc<K>, Arc<Context>) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Result<(Action, &'static str), application::Error>> + Send + 'static,
+    {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                // Passes rest on more than their own kind: everything is listed before the first.
+                () = primary.synced.wait() => {}
+            }
+            let context = primary.context.clone();
+            let ending = stop.clone();
+            let kind = primary.kind;
+            // What wakes an object comes through one queue, filled by the watches, so that no watch waits for a pass.
+            Controller::for_stream(futures::stream::pending(), store)
+                .reconcile_on(woken)
+                .with_config(Config::default().concurrency(context.settings.concurrency.max(1)))
+                .graceful_shutdown_on(async move { ending.cancelled().await })
+                .run(
+                    move |object, context| measured(kind, object, context, reconcile.clone()),
+                    |_, _, _| Action::requeue(Duration::from_secs(5)),
+                    context,
+                )
+                .for_each(async |_| {})
+                .await;
+            if !stop.is_cancelled() {
+                error!(kind, "a controller ended by itself");
+                stop.cancel();
+            }
+        });
+    }
+}
+
+/// What about an object is a reason to look: its spec, its end, and the annotation that people set. A status that we
+/// wrote is none, or a failure would never wait.
+#[allow(clippy::unnecessary_wraps, reason = "the shape of a predicate")]
+fn acted_on<K: Resource>(object: &K) -> Option<u64> {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let meta = object.meta();
+    let mut hasher = DefaultHasher::new();
+    let abandon = meta.annotations.as_ref().and_then(|annotations| annotations.get(ABANDON));
+    (meta.uid.as_ref(), meta.generation, meta.deletion_timestamp.is_some(), abandon).hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+/// Times a pass, bounds it, and turns its failures into another try.
+async fn measured<K, F, R>(
+    kind: &'static str,
+    object: Arc<K>,
+    context: Arc<Context>,
+    reconcile: F,
+) -> Result<Action, Infallible>
+where
+    K: Resource<DynamicType = ()>,
+    F: Fn(Arc<K>, Arc<Context>) -> R,
+    R: Future<Output = Result<(Action, &'static str), application::Error>>,
+{
+    let meta = object.meta();
+    let (uid, name, namespace) =
+        (meta.uid.clone().unwrap_or_default(), object.name_any(), object.namespace().unwrap_or_default());
+    let span = info_span!("pass", kind, namespace, name, generation = meta.generation);
+    let running = context.metrics.reconciles_running.get_or_create(&Kind { kind }).clone();
+    running.inc();
+    let began = tokio::time::Instant::now();
+    let pass = tokio::time::timeout(PASS, reconcile(object.clone(), context.clone()));
+    let result = pass.instrument(span.clone()).await.unwrap_or(Err(application::Error::Slow));
+    running.dec();
+    let (action, outcome) = match result {
+        Ok(done) => done,
+        Err(failure) => {
+            let gone =
+                matches!(&failure, application::Error::Kubernetes(error) if super::kubernetes::is_not_found(error));
+            if !gone {
+                span.in_scope(|| warn!(%failure, "a pass failed"));
+            }
+            (context.retries.action(&uid, crate::domain::observed::Retry::Backoff), "failed")
+        }
+    };
+    context.metrics.reconciled(kind, outcome, began.elapsed());
+    Ok(action)
+}
+
+/// Brings the gauges up to date that are read from the stores.
+pub fn refresh(context: &Context) {
+    let metrics = &context.metrics;
+    metrics.applications.clear();
+    for app in context.applications.state() {
+        let ready = app
+            .status
+            .iter()
+            .flat_map(|status| &status.conditions)
+            .find(|condition| condition.type_ == "Ready")
+            .map_or("Unknown", |condition| if condition.status == "True" { "True" } else { "False" });
+        metrics.applications.get_or_create(&Readiness { server: server_key(&app).to_string(), ready }).inc();
+    }
+    let retrying = i64::try_from(context.retries.count()).unwrap_or(i64::MAX);
+    metrics.retrying.get_or_create(&Kind { kind: "all" }).set(retrying);
+    for server in context.servers.all() {
+        let Some(budget) = server.budget() else { continue };
+        for class in Class::ALL {
+            if let Some(left) = budget.remaining(class) {
+                let label = ServerMethod { server: server.key.to_string(), method: class.as_str() };
+                metrics.budget_remaining.get_or_create(&label).set(i64::try_from(left).unwrap_or(i64::MAX));
+            }
+        }
+    }
+}

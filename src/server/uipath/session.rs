@@ -1,0 +1,161 @@
+//! Requests in the operator's own name: with a token, within the budget, and once more after a 401.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use serde::Serialize;
+use url::Url;
+
+use super::answer::Reader;
+use super::discovery::{Document, Metadata};
+use super::operation::{DISCOVERY, Operation, TOKEN};
+use super::paths::Paths;
+use super::readings;
+use super::single_flight::SingleFlight;
+use super::token::{self, NoToken, Token};
+use crate::clock::Clock;
+use crate::domain::registration::{ClientId, ClientSecret};
+use crate::server::budget::{Budget, Budgeted};
+use crate::server::http::{Answer, Body, Http, Request};
+use crate::server::{Lane, ServerError, ServerText};
+
+/// A client of one organization.
+pub(super) struct Session {
+    pub(super) http: Http,
+    pub(super) server: Url,
+    pub(super) paths: Paths,
+    pub(super) organization: String,
+    pub(super) client_id: ClientId,
+    pub(super) client_secret: ClientSecret,
+    pub(super) budget: Arc<Budget>,
+    pub(super) clock: Clock,
+    pub(super) metadata: SingleFlight<Metadata>,
+    pub(super) tokens: SingleFlight<Token>,
+    /// Which of `readings::OWN_SCOPES` was granted last.
+    pub(super) scope: AtomicUsize,
+}
+
+/// The organization's GUID, for the requests that name it.
+pub(super) type Organization<'a> = Result<&'a str, ServerError>;
+
+/// Where to send a request, and what.
+pub(super) struct Call {
+    url: Url,
+    body: Option<Body>,
+}
+
+impl Call {
+    pub(super) fn to(url: Url) -> Self {
+        Self { url, body: None }
+    }
+
+    pub(super) fn with(url: Url, body: &impl Serialize) -> Result<Self, ServerError> {
+        let unwritable = |_| ServerError::Unreachable { what: "the request cannot be written" };
+        let bytes = Bytes::from(serde_json::to_vec(body).map_err(unwritable)?);
+        Ok(Self { url, body: Some(Body { content_type: "application/json", bytes }) })
+    }
+}
+
+impl Session {
+    /// Sends a request to the management API and reads the answer. `prepare` is given the organization.
+    ///
+    /// A 401 was not executed: the token is replaced and the request sent once more. Of a request that creates,
+    /// what fails before it is sent is definite, and what fails after is either a clear refusal or `Ambiguous`.
+    pub(super) async fn call<T>(
+        &self,
+        operation: Operation,
+        lane: Lane,
+        prepare: impl Fn(Organization<'_>) -> Result<Call, ServerError>,
+        read: impl Fn(&Reader<'_>, &Answer) -> Result<T, ServerError>,
+    ) -> Result<T, ServerError> {
+        let (mut answer, mut token) = self.attempt(operation, lane, &prepare).await?;
+        if answer.status == 401 {
+            self.tokens.discard(&token).await;
+            (answer, token) = self.attempt(operation, lane, &prepare).await?;
+        }
+        if answer.status == 403 {
+            // A token lacks what was granted after it was issued: whoever comes next gets a new one.
+            self.tokens.discard(&token).await;
+        }
+        let secrets = [self.client_secret.expose(), token.expose()];
+        let result = read(&Reader { operation, secrets: &secrets }, &answer);
+        if operation.creates { result.map_err(ServerError::of_a_create) } else { result }
+    }
+
+    async fn attempt(
+        &self,
+        operation: Operation,
+        lane: Lane,
+        prepare: impl Fn(Organization<'_>) -> Result<Call, ServerError>,
+    ) -> Result<(Answer, Arc<Token>), ServerError> {
+        let token = self.token().await;
+        let token = if operation.creates { token.map_err(ServerError::before_a_create) } else { token }?;
+        let call = prepare(self.organization(&token))?;
+        let mut request = request(operation, call);
+        request.bearer = Some(token.bearer());
+        let request = self.budget.admit(request, lane)?;
+        let answer = self.http.send(request).await;
+        let answer = if operation.creates { answer.map_err(ServerError::of_a_create) } else { answer }?;
+        Ok((answer, token))
+    }
+
+    /// The organization's GUID, as the token or the configuration names it.
+    pub(super) fn organization<'a>(&'a self, token: &'a Token) -> Organization<'a> {
+        readings::organization(token.organization.as_deref(), &self.organization).ok_or_else(|| ServerError::Rejected {
+            text: ServerText::ours(
+                "its tokens do not name the organization: set organization to the organization's GUID",
+            ),
+        })
+    }
+
+    pub(super) async fn token(&self) -> Result<Arc<Token>, ServerError> {
+        self.tokens.get(|token| token.is_usable(self.clock.now()), || self.fetch_token()).await
+    }
+
+    async fn fetch_token(&self) -> Result<Token, ServerError> {
+        let metadata = self.metadata.get(|_| true, || self.fetch_metadata()).await?;
+        let choices = readings::OWN_SCOPES.len();
+        let first = self.scope.load(Ordering::Relaxed);
+        for choice in (first..first + choices).map(|choice| choice % choices) {
+            let scope = readings::OWN_SCOPES[choice];
+            match self.ask_for_token(&metadata.token_endpoint, scope).await {
+                Ok(token) => {
+                    self.scope.store(choice, Ordering::Relaxed);
+                    return Ok(token);
+                }
+                Err(NoToken::Scope) => {}
+                Err(NoToken::Because(error)) => return Err(error),
+            }
+        }
+        Err(ServerError::Forbidden { needed: "PM.OAuthApp as application scope" })
+    }
+
+    async fn ask_for_token(&self, endpoint: &Url, scope: &str) -> Result<Token, NoToken> {
+        let body = token::request_body(&self.client_id, &self.client_secret, scope);
+        let call = Call { url: endpoint.clone(), body: Some(body) };
+        let asked = self.clock.now();
+        let answer = self.http.send(Budgeted::exempt(request(TOKEN, call))).await.map_err(NoToken::Because)?;
+        token::read(&Reader { operation: TOKEN, secrets: &[self.client_secret.expose()] }, &answer, asked)
+    }
+
+    pub(super) async fn fetch_metadata(&self) -> Result<Metadata, ServerError> {
+        let request = request(DISCOVERY, Call::to(self.paths.discovery()));
+        let answer = self.http.send(Budgeted::exempt(request)).await?;
+        let document: Document = Reader { operation: DISCOVERY, secrets: &[] }.json(&answer)?;
+        document.checked(&self.server)
+    }
+}
+
+fn request(operation: Operation, call: Call) -> Request {
+    Request {
+        operation: operation.name,
+        template: operation.template,
+        class: operation.class,
+        url: call.url,
+        bearer: None,
+        body: call.body,
+        repeatable: !operation.creates,
+        limit: operation.limit,
+    }
+}
