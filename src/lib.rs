@@ -3,6 +3,7 @@
 //! Dependencies point one way: `api` ← `domain` ← {`server`, `controller`} ← `cli`; `local_cloud` stands alone.
 
 pub mod admin;
+#[allow(clippy::duplicated_attributes, reason = "columns of a table repeat their words")]
 pub mod api;
 pub mod cli;
 pub mod clock;

@@ -131,7 +131,11 @@ impl Metrics {
         r.register("kubernetes_writes", "Writes to the Kubernetes API, events and leases aside", self.writes.clone());
         r.register("applications", "ExternalApplication objects by server and readiness", self.applications.clone());
         r.register("watch_failures", "Failures of watches on the Kubernetes API", self.watch_failures.clone());
-        r.register("undecodable_objects", "Objects that could not be read and were passed over", self.undecodable.clone());
+        r.register(
+            "undecodable_objects",
+            "Objects that could not be read and were passed over",
+            self.undecodable.clone(),
+        );
         r.register("events_lost", "Events that the Kubernetes API did not take", self.events_lost.clone());
     }
 

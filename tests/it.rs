@@ -2,6 +2,7 @@
 
 mod architecture;
 mod control_plane;
+mod foreign_clients;
 mod local_cloud;
 #[allow(dead_code, unused_imports, reason = "the examples use parts that no test does")]
 mod support;

@@ -37,7 +37,12 @@ pub struct Args {
     concurrency: u16,
 
     /// Accept plain http for this host, in the url of an AuthorizationServer; loopback is always accepted
-    #[arg(long = "allow-insecure-host", env = "EXTAPP_ALLOW_INSECURE_HOST", value_delimiter = ',', value_name = "HOST,…")]
+    #[arg(
+        long = "allow-insecure-host",
+        env = "EXTAPP_ALLOW_INSECURE_HOST",
+        value_delimiter = ',',
+        value_name = "HOST,…"
+    )]
     allow_insecure_hosts: Vec<String>,
 
     /// Seconds that an authorization server has for one answer
@@ -82,7 +87,8 @@ pub async fn run(args: Args) -> Result<(), Error> {
     info!(version = env!("CARGO_PKG_VERSION"), identity = settings.identity, namespaces = ?settings.namespaces, "the operator starts");
     let operator = controllers::start(client, settings, metrics.clone(), &stop);
     let context = operator.context.clone();
-    let admin = Admin { metrics, ready: operator.synced.flag(), refresh: Arc::new(move || controllers::refresh(&context)) };
+    let admin =
+        Admin { metrics, ready: operator.ready.clone(), refresh: Arc::new(move || controllers::refresh(&context)) };
     let ending = stop.clone();
     let serving = axum::serve(listener, router(admin)).with_graceful_shutdown(async move { ending.cancelled().await });
     let serving = tokio::spawn(async move { serving.await });

@@ -37,7 +37,14 @@ pub async fn reconcile(app: Arc<ExternalApplication>, ctx: Arc<Context>) -> Resu
     let server = ctx.servers.get(&super::server_key(&app));
     let Ok(_slot) = server.slots.try_acquire() else {
         // Others of this server are under way; those of other servers must not wait for them.
-        return Ok((Action::requeue(super::retry::spread(std::time::Duration::from_millis(300), app.metadata.uid.as_deref().unwrap_or(""), 0)), "waiting"));
+        return Ok((
+            Action::requeue(super::retry::spread(
+                std::time::Duration::from_millis(300),
+                app.metadata.uid.as_deref().unwrap_or(""),
+                0,
+            )),
+            "waiting",
+        ));
     };
     let now = ctx.now();
     let (app, observed) = observe::observe(app, &server, &ctx, now).await?;
@@ -75,7 +82,12 @@ fn next(app: &ExternalApplication, outcome: &Outcome, ctx: &Context) -> (Action,
             ctx.clear_suspicion(uid);
             let retirement = crate::domain::credentials::next_retirement(&achieved.credentials);
             let left = retirement.and_then(|end| std::time::Duration::try_from(end.duration_since(ctx.now())).ok());
-            (left.map_or_else(Action::await_change, |left| Action::requeue(left + std::time::Duration::from_secs(1))), "done")
+            (
+                left.map_or_else(Action::await_change, |left| {
+                    Action::requeue(left + std::time::Duration::from_secs(1))
+                }),
+                "done",
+            )
         }
     }
 }

@@ -23,7 +23,7 @@ mod sweep;
 use connect::{Asked, Observed};
 
 /// How often a server is compared where its spec does not say.
-const DRIFT_INTERVAL: Duration = Duration::from_secs(600);
+const DRIFT_INTERVAL: Duration = Duration::from_mins(10);
 
 /// Brings one server's connection, catalogue and status into line, and looks for drift.
 pub async fn reconcile(object: Arc<AuthorizationServer>, ctx: Arc<Context>) -> Result<(Action, &'static str), Error> {
@@ -35,9 +35,10 @@ pub async fn reconcile(object: Arc<AuthorizationServer>, ctx: Arc<Context>) -> R
         ctx.kubernetes().guard(&*object, FINALIZER, None).await?;
     }
     let consent_may_differ = server.saw_generation(object.metadata.generation);
-    let observed = match object.spec.suspend {
-        true => Observed::trouble(suspended()),
-        false => connect::observe(&object, &server, &ctx).await?,
+    let observed = if object.spec.suspend {
+        Observed::Trouble(suspended())
+    } else {
+        connect::observe(&object, &server, &ctx).await?
     };
     let learnt = match &observed {
         Observed::Asked(asked) => {
@@ -45,6 +46,11 @@ pub async fn reconcile(object: Arc<AuthorizationServer>, ctx: Arc<Context>) -> R
             server.settle(Some(asked.facts()), None)
         }
         Observed::Trouble(finding) if finding.reason == Reason::Suspended => false,
+        Observed::Trouble(finding) if server.first_sign(finding) => {
+            return Ok((Action::requeue(Duration::from_secs(1)), "failed"));
+        }
+        // What goes wrong with the catalogue or the list need not concern those who are served already.
+        Observed::Trouble(finding) if server.facts().is_some() && !concerns_applications(finding.reason) => false,
         Observed::Trouble(finding) => server.settle(None, Some(finding.clone())),
         Observed::NotDue => false,
     };
@@ -57,6 +63,11 @@ pub async fn reconcile(object: Arc<AuthorizationServer>, ctx: Arc<Context>) -> R
     }
     report::report(&object, &server, &observed, &ctx).await?;
     Ok(next(&object, &server, &observed, &ctx))
+}
+
+/// Whether applications cannot be served either.
+fn concerns_applications(reason: Reason) -> bool {
+    !matches!(reason, Reason::ServerFailed | Reason::UnexpectedAnswer | Reason::PermissionDenied | Reason::RateLimited)
 }
 
 /// The namespace and name of a server.
@@ -84,12 +95,7 @@ fn interval(object: &AuthorizationServer) -> Duration {
     object.spec.drift_interval.as_ref().and_then(crate::api::common::HumanDuration::parse).unwrap_or(DRIFT_INTERVAL)
 }
 
-fn next(
-    object: &AuthorizationServer,
-    server: &Server,
-    observed: &Observed,
-    ctx: &Context,
-) -> (Action, &'static str) {
+fn next(object: &AuthorizationServer, server: &Server, observed: &Observed, ctx: &Context) -> (Action, &'static str) {
     let uid = object.metadata.uid.as_deref().unwrap_or_default();
     match observed {
         Observed::Trouble(finding) if finding.reason == Reason::Suspended => (Action::await_change(), "waiting"),
@@ -101,9 +107,9 @@ fn next(
         }
         Observed::Asked(_) | Observed::NotDue => {
             ctx.retries.forget(uid);
-            let since = server.swept_at().map_or(Duration::ZERO, |at| {
-                Duration::try_from(ctx.now().duration_since(at)).unwrap_or_default()
-            });
+            let since = server
+                .swept_at()
+                .map_or(Duration::ZERO, |at| Duration::try_from(ctx.now().duration_since(at)).unwrap_or_default());
             let left = super::retry::spread(interval(object), uid, 0).saturating_sub(since);
             (Action::requeue(left.max(Duration::from_millis(100))), "done")
         }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, ObjectMeta, PostParams};
@@ -53,7 +52,7 @@ impl Events {
     /// Says what happened to an object.
     pub fn publish<K: Resource<DynamicType = ()>>(&self, object: &K, tone: Tone, reason: Reason, note: &str) {
         let reference = object.object_ref(&());
-        log(&reference, tone, reason, note);
+        log(tone, reason, note);
         let now = self.clock.now();
         let serial = self.count.fetch_add(1, Ordering::Relaxed);
         let name: String = object.name_any().chars().take(200).collect();
@@ -79,12 +78,11 @@ impl Events {
     }
 }
 
-fn log(reference: &ObjectReference, tone: Tone, reason: Reason, note: &str) {
-    let (namespace, name) = (reference.namespace.as_deref().unwrap_or(""), reference.name.as_deref().unwrap_or(""));
-    let kind = reference.kind.as_deref().unwrap_or("");
+/// The span of the pass says which object it is about.
+fn log(tone: Tone, reason: Reason, note: &str) {
     match tone {
-        Tone::Normal => info!(kind, namespace, name, reason = reason.as_str(), "{note}"),
-        Tone::Warning => warn!(kind, namespace, name, reason = reason.as_str(), "{note}"),
+        Tone::Normal => info!(reason = reason.as_str(), "{note}"),
+        Tone::Warning => warn!(reason = reason.as_str(), "{note}"),
     }
 }
 

@@ -59,7 +59,10 @@ impl Kubernetes<'_> {
     /// Writes the finalizer, and the intent if there is one, on the version that was read: of two operators, one loses.
     pub async fn guard<K>(&self, object: &K, finalizer: &str, intent: Option<&Intent>) -> kube::Result<K>
     where
-        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned,
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned,
     {
         let mut metadata = identity(object.meta());
         metadata["finalizers"] = json!([finalizer]);
@@ -74,7 +77,10 @@ impl Kubernetes<'_> {
     /// Takes the finalizer and the intent away.
     pub async fn release<K>(&self, object: &K, finalizer: &str) -> kube::Result<()>
     where
-        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned,
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned,
     {
         // A finalizer that somebody else wrote is not ours to leave out: take it off the list that is there.
         let left: Vec<&String> = object.finalizers().iter().filter(|name| *name != finalizer).collect();
@@ -96,13 +102,17 @@ impl Kubernetes<'_> {
 
     /// Takes an intent away whose create was refused for certain, so that it is not taken for an unknown outcome.
     pub async fn forget_intent(&self, app: &ExternalApplication, finalizer: &str) -> kube::Result<()> {
-        let metadata = json!({"name": app.name_any(), "namespace": app.namespace(), "uid": app.uid(), "finalizers": [finalizer]});
+        let metadata =
+            json!({"name": app.name_any(), "namespace": app.namespace(), "uid": app.uid(), "finalizers": [finalizer]});
         self.apply(app, REGISTRATION, metadata, "intent").await.map(|_| ())
     }
 
     async fn apply<K>(&self, object: &K, manager: &str, metadata: Value, purpose: &'static str) -> kube::Result<K>
     where
-        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned,
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned,
     {
         let body = json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": metadata});
         let api: Api<K> = Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
@@ -113,7 +123,10 @@ impl Kubernetes<'_> {
     /// Writes a status.
     pub async fn status<K, S>(&self, object: &K, status: &S) -> kube::Result<()>
     where
-        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned,
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned,
         S: Serialize,
     {
         let mut status = serde_json::to_value(status).map_err(kube::Error::SerdeError)?;
@@ -122,7 +135,8 @@ impl Kubernetes<'_> {
             fields.remove("pendingDeletions");
         }
         let metadata = json!({"name": object.name_any(), "uid": object.uid()});
-        let body = json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": metadata, "status": status});
+        let body =
+            json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": metadata, "status": status});
         let api: Api<K> = Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
         self.metrics.wrote(kind_of::<K>(), "status");
         let parameters = PatchParams::apply(STATUS).force();
@@ -198,7 +212,8 @@ impl Kubernetes<'_> {
         let namespace = app.namespace().unwrap_or_default();
         let (meta, content) = match kind {
             OutputKind::Secret => {
-                let Some(secret) = Api::<Secret>::namespaced(self.client.clone(), &namespace).get_opt(name).await? else {
+                let Some(secret) = Api::<Secret>::namespaced(self.client.clone(), &namespace).get_opt(name).await?
+                else {
                     return Ok(None);
                 };
                 (secret.metadata, Content::Secret(text_of(secret.data.unwrap_or_default())))

@@ -78,7 +78,7 @@ impl OwnedIndex {
             }
             Event::InitDone => state.relisted(kind),
             Event::Apply(object) => match entry(object.meta()) {
-                Some((owner, name, owned)) => state.applied(kind, owner, name, owned),
+                Some((owner, name, object)) => state.applied(kind, &owner, name, object),
                 None => Vec::new(),
             },
             Event::Delete(object) => match entry(object.meta()) {
@@ -95,13 +95,14 @@ impl OwnedIndex {
 }
 
 impl State {
-    fn applied(&mut self, kind: OutputKind, owner: Owner, name: String, owned: Owned) -> Vec<Owner> {
-        let own_write = self.written.remove(&(kind, owned.uid.clone(), owned.resource_version.clone()));
+    fn applied(&mut self, kind: OutputKind, owner: &Owner, name: String, object: Owned) -> Vec<Owner> {
+        let own_write = self.written.remove(&(kind, object.uid.clone(), object.resource_version.clone()));
         let objects = self.by_owner.entry(owner.uid.clone()).or_default();
-        let before = objects.insert((kind, name), owned.clone());
+        let version = object.resource_version.clone();
+        let before = objects.insert((kind, name), object);
         self.owners.insert(owner.uid.clone(), owner.clone());
-        let changed = before.is_none_or(|before| before.resource_version != owned.resource_version);
-        if changed && !own_write { vec![owner] } else { Vec::new() }
+        let changed = before.is_none_or(|before| before.resource_version != version);
+        if changed && !own_write { vec![owner.clone()] } else { Vec::new() }
     }
 
     fn relisted(&mut self, kind: OutputKind) -> Vec<Owner> {
@@ -144,22 +145,23 @@ impl<K: kube::Resource> AsMeta for K {
 /// The controlling owner of our kind.
 pub fn controller_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
     meta.owner_references.iter().flatten().find(|owner| {
-        owner.controller == Some(true) && owner.kind == "ExternalApplication" && owner.api_version.starts_with("extapp.dev/")
+        owner.controller == Some(true)
+            && owner.kind == "ExternalApplication"
+            && owner.api_version.starts_with("extapp.dev/")
     })
 }
 
 fn entry(meta: &ObjectMeta) -> Option<(Owner, String, Owned)> {
     let reference = controller_of(meta)?;
     let annotation = |key: &str| meta.annotations.as_ref().and_then(|annotations| annotations.get(key)).cloned();
-    let owner =
-        Owner { namespace: meta.namespace.clone()?, name: reference.name.clone(), uid: reference.uid.clone() };
-    let owned = Owned {
+    let owner = Owner { namespace: meta.namespace.clone()?, name: reference.name.clone(), uid: reference.uid.clone() };
+    let object = Owned {
         uid: meta.uid.clone()?,
         resource_version: meta.resource_version.clone()?,
         credential: annotation(CREDENTIAL),
         versioned: annotation(VERSIONED).is_some(),
     };
-    Some((owner, meta.name.clone()?, owned))
+    Some((owner, meta.name.clone()?, object))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::domain::observed::Retry;
 
 /// The first wait of a backoff, and its longest.
 const FIRST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(300);
+const LONGEST: Duration = Duration::from_mins(5);
 
 /// How often each object has failed in a row, by UID.
 #[derive(Default)]

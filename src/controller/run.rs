@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use kube::runtime::{PredicateConfig, WatchStreamExt};
 use kube::{Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Instrument, error, info_span, warn};
 
 use super::events::Events;
 use super::owned::OwnedIndex;
@@ -25,20 +26,21 @@ use super::servers::Servers;
 use super::watch::{Synced, Watching, drive};
 use super::{Context, Settings, application, authorization_server, server_key};
 use crate::api::external_application::OutputKind;
-use crate::api::{ABANDON, ApiResource, ExternalApplication};
+use crate::api::{ABANDON, ApiResource, AuthorizationServer, ExternalApplication};
 use crate::domain::outputs::MANAGED_BY;
 use crate::metrics::{Kind, Metrics, Readiness, ServerMethod};
 use crate::server::budget::{BudgetRegistry, Class};
 
 /// How long one pass may take; longer means that something hangs.
-const PASS: Duration = Duration::from_secs(60);
+const PASS: Duration = Duration::from_mins(1);
 /// How long changes of an application's presence are gathered before a server counts anew.
 const COUNTING: Duration = Duration::from_secs(2);
 
 /// A running operator.
 pub struct Operator {
     pub context: Arc<Context>,
-    pub synced: Arc<Synced>,
+    /// Set once every watch has listed.
+    pub ready: Arc<AtomicBool>,
     tasks: TaskTracker,
 }
 
@@ -62,7 +64,8 @@ pub fn start(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: &C
         metrics: metrics.clone(),
         synced: synced.clone(),
     };
-    let (events, writer) = Events::new(client.clone(), metrics.clone(), settings.clock.clone(), settings.identity.as_str().into());
+    let (events, writer) =
+        Events::new(client.clone(), metrics.clone(), settings.clock.clone(), settings.identity.as_str().into());
     let (application_store, applications) = reflector::store();
     let (server_store, servers) = reflector::store();
     let (resource_store, resources) = reflector::store();
@@ -80,7 +83,7 @@ pub fn start(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: &C
         namespaces: namespace_store,
         owned: OwnedIndex::default(),
         // A server that hangs may hold up most of the passes, never all.
-        servers: Servers::new(concurrency - concurrency / 4),
+        servers: Servers::new(concurrency - concurrency / 4, settings.clock.clone()),
         budgets: BudgetRegistry::default(),
         retries: super::retry::Retries::default(),
         held: Mutex::default(),
@@ -93,32 +96,57 @@ pub fn start(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: &C
     let tasks = TaskTracker::new();
     let spawn = Spawner { tasks: &tasks, stop };
     spawn.until_stopped("events", writer);
+    primary(&spawn, &watching, &context, applications, servers);
     secondary(&spawn, &watching, &context, resources, namespaces);
-    let config = watcher::Config::default();
-    let stream = applications_seen(watching.namespaced("ExternalApplication", &config), applications, &context);
-    let primary = Primary { kind: "ExternalApplication", synced: synced.clone(), context: context.clone() };
-    spawn.controller(primary.clone(), stream, context.applications.clone(), woken_applications, application::reconcile);
-    let stream = reflector::reflector(servers, watching.namespaced("AuthorizationServer", &config).map(Ok::<_, watcher::Error>));
-    let stream = stream.touched_objects().filter_map(async |object| object.ok()).boxed();
-    let primary = Primary { kind: "AuthorizationServer", ..primary };
-    spawn.controller(primary, stream, context.authorization_servers.clone(), woken_servers, authorization_server::reconcile);
-    Operator { context, synced, tasks }
+    let kind = Primary { kind: "ExternalApplication", synced: synced.clone(), context: context.clone() };
+    spawn.controller(kind.clone(), context.applications.clone(), woken_applications, application::reconcile);
+    let kind = Primary { kind: "AuthorizationServer", ..kind };
+    spawn.controller(kind, context.authorization_servers.clone(), woken_servers, authorization_server::reconcile);
+    Operator { ready: synced.flag(), context, tasks }
 }
 
-/// Remembers applications as they come and go, for the counts of their servers.
-fn applications_seen(
-    events: Stream<ExternalApplication>,
-    writer: reflector::store::Writer<ExternalApplication>,
+/// The two kinds that are reconciled: a change that matters wakes the object.
+fn primary(
+    spawn: &Spawner<'_>,
+    watching: &Watching,
     context: &Arc<Context>,
-) -> BoxStream<'static, ExternalApplication> {
-    let context = context.clone();
-    let counted = events.inspect(move |event| match event {
-        Event::Delete(app) => context.forget_application(app),
-        Event::Apply(app) if context.applications.get(&ObjectRef::from_obj(app)).is_none() => context.count_anew(server_key(app)),
-        _ => {}
+    applications: reflector::store::Writer<ExternalApplication>,
+    servers: reflector::store::Writer<AuthorizationServer>,
+) {
+    let config = watcher::Config::default();
+    let shared = context.clone();
+    let events = watching.namespaced::<ExternalApplication>("ExternalApplication", &config).inspect(move |event| {
+        // Remembers applications as they come and go, for the counts of their servers.
+        match event {
+            Event::Delete(app) => shared.forget_application(app),
+            Event::Apply(app) if shared.applications.get(&ObjectRef::from_obj(app)).is_none() => {
+                shared.count_anew(server_key(app));
+            }
+            _ => {}
+        }
     });
-    reflector::reflector(writer, counted.map(Ok::<_, watcher::Error>))
+    let (seen, shared) = (changes(applications, events), context.clone());
+    spawn.until_stopped("applications", async move {
+        seen.for_each(async |app| shared.wake_application(&app.name_any(), &app.namespace().unwrap_or_default())).await;
+    });
+    let events = watching.namespaced::<AuthorizationServer>("AuthorizationServer", &config);
+    let (seen, shared) = (changes(servers, events), context.clone());
+    spawn.until_stopped("servers", async move {
+        seen.for_each(async |server| shared.wake_server(&authorization_server::key_of(&server))).await;
+    });
+}
+
+/// Fills a store, and passes on the objects in which something changed that is acted on.
+fn changes<K>(
+    writer: reflector::store::Writer<K>,
+    events: impl futures::Stream<Item = Event<K>> + Send + 'static,
+) -> BoxStream<'static, K>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
+{
+    reflector::reflector(writer, events.map(Ok::<_, watcher::Error>))
         .touched_objects()
+        .predicate_filter(acted_on::<K>, PredicateConfig::default())
         .filter_map(async |object| object.ok())
         .boxed()
 }
@@ -138,7 +166,8 @@ fn secondary(
     let maps: Stream<PartialObjectMeta<ConfigMap>> = watching.namespaced("ConfigMap", &ours);
     spawn.until_stopped("configmaps", owned(maps, OutputKind::ConfigMap, context.clone()));
     let shared = context.clone();
-    let events = reflector::reflector(resources, watching.namespaced("ApiResource", &config).map(Ok::<_, watcher::Error>));
+    let events =
+        reflector::reflector(resources, watching.namespaced("ApiResource", &config).map(Ok::<_, watcher::Error>));
     spawn.until_stopped("apiresources", async move {
         drive(events.filter_map(async |event| event.ok()), |event| catalogue_changed(event, &shared)).await;
     });
@@ -225,12 +254,18 @@ impl Spawner<'_> {
     fn controller<K, F, R>(
         &self,
         primary: Primary,
-        objects: BoxStream<'static, K>,
         store: Store<K>,
         woken: UnboundedReceiver<ObjectRef<K>>,
         reconcile: F,
     ) where
-        K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + Sync + Unpin + 'static,
+        K: Resource<DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + serde::de::DeserializeOwned
+            + Send
+            + Sync
+            + Unpin
+            + 'static,
         F: Fn(Arc<K>, Arc<Context>) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = Result<(Action, &'static str), application::Error>> + Send + 'static,
     {
@@ -238,15 +273,14 @@ impl Spawner<'_> {
         self.tasks.spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => return,
+                // Passes rest on more than their own kind: everything is listed before the first.
                 () = primary.synced.wait() => {}
             }
-            info!(kind = primary.kind, "passes begin");
-            let changes = objects.map(Ok::<_, watcher::Error>);
-            let changes = changes.predicate_filter(acted_on::<K>, PredicateConfig::default());
             let context = primary.context.clone();
             let ending = stop.clone();
             let kind = primary.kind;
-            Controller::for_stream(changes, store)
+            // What wakes an object comes through one queue, filled by the watches, so that no watch waits for a pass.
+            Controller::for_stream(futures::stream::pending(), store)
                 .reconcile_on(woken)
                 .with_config(Config::default().concurrency(context.settings.concurrency.max(1)))
                 .graceful_shutdown_on(async move { ending.cancelled().await })
@@ -267,6 +301,7 @@ impl Spawner<'_> {
 
 /// What about an object is a reason to look: its spec, its end, and the annotation that people set. A status that we
 /// wrote is none, or a failure would never wait.
+#[allow(clippy::unnecessary_wraps, reason = "the shape of a predicate")]
 fn acted_on<K: Resource>(object: &K) -> Option<u64> {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let meta = object.meta();
@@ -301,7 +336,8 @@ where
     let (action, outcome) = match result {
         Ok(done) => done,
         Err(failure) => {
-            let gone = matches!(&failure, application::Error::Kubernetes(error) if super::kubernetes::is_not_found(error));
+            let gone =
+                matches!(&failure, application::Error::Kubernetes(error) if super::kubernetes::is_not_found(error));
             if !gone {
                 span.in_scope(|| warn!(%failure, "a pass failed"));
             }

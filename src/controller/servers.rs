@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
+use crate::clock::Clock;
 use crate::domain::observed::{Finding, Retry, ServerFacts, ServerSeen};
 use crate::domain::reason::Reason;
 use crate::domain::registration::{ClientId, Listed};
@@ -44,13 +45,16 @@ pub struct Server {
     connection: RwLock<Option<Arc<Connection>>>,
     facts: RwLock<Option<ServerFacts>>,
     trouble: Mutex<Option<Finding>>,
+    /// The trouble that applications were last woken for.
+    announced: Mutex<Option<Finding>>,
     tried: AtomicBool,
     swept: Mutex<Option<(Timestamp, Option<i64>)>>,
     generation: Mutex<Option<i64>>,
     budget: Mutex<Option<Arc<Budget>>>,
     /// Which registration belongs to which application (by UID), before any status says so.
     claims: Mutex<HashMap<ClientId, String>>,
-    listing: tokio::sync::Mutex<Option<(Timestamp, Arc<Vec<Listed>>)>>,
+    listing: tokio::sync::Mutex<Option<Listing>>,
+    clock: Clock,
     /// When each registration was last read in full.
     pub read_at: Mutex<BTreeMap<ClientId, Timestamp>>,
     /// Bounds how many passes may talk to this server at once, so that one that hangs does not hold up the others.
@@ -58,12 +62,14 @@ pub struct Server {
 }
 
 impl Server {
-    fn new(key: ServerKey, slots: usize) -> Self {
+    fn new(key: ServerKey, slots: usize, clock: Clock) -> Self {
         Self {
             key,
             connection: RwLock::default(),
             facts: RwLock::default(),
             trouble: Mutex::default(),
+            announced: Mutex::default(),
+            clock,
             tried: AtomicBool::new(false),
             swept: Mutex::default(),
             generation: Mutex::default(),
@@ -79,8 +85,9 @@ impl Server {
         self.connection.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub fn connect(&self, connection: Connection) {
-        *self.connection.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(connection));
+    /// Lets applications use a connection: only one whose server was seen to be the right one.
+    pub fn connect(&self, connection: Arc<Connection>) {
+        *self.connection.write().unwrap_or_else(PoisonError::into_inner) = Some(connection);
     }
 
     pub fn facts(&self) -> Option<ServerFacts> {
@@ -125,15 +132,28 @@ impl Server {
         if let Some(facts) = facts {
             let mut known = self.facts.write().unwrap_or_else(PoisonError::into_inner);
             let same = known.as_ref().is_some_and(|known| {
-                known.endpoints == facts.endpoints && known.catalogue == facts.catalogue && known.own_client_id == facts.own_client_id
+                known.endpoints == facts.endpoints
+                    && known.catalogue == facts.catalogue
+                    && known.own_client_id == facts.own_client_id
             });
             changed |= !same;
             *known = Some(facts);
         }
-        let mut known = locked(&self.trouble);
-        changed |= *known != trouble;
-        *known = trouble;
+        changed |= *locked(&self.announced) != trouble;
+        locked(&self.announced).clone_from(&trouble);
+        *locked(&self.trouble) = trouble;
         changed
+    }
+
+    /// Whether this is the first sign of trouble at a server that was well: a second one is waited for before every
+    /// application is told. Until then nobody new turns to the server.
+    pub fn first_sign(&self, finding: &Finding) -> bool {
+        let passing = matches!(finding.reason, Reason::ServerUnreachable | Reason::ServerTimeout);
+        if !passing || self.facts().is_none() || self.in_trouble() {
+            return false;
+        }
+        *locked(&self.trouble) = Some(finding.clone());
+        true
     }
 
     /// What an application sees of the server.
@@ -178,18 +198,39 @@ impl Server {
         locked(&self.claims).retain(|_, holder| holder != uid);
     }
 
-    /// The server's list, asked for at the earliest at `not_before`; several who need it share one request.
-    pub async fn list(&self, not_before: Timestamp, now: Timestamp, lane: Lane) -> Result<Arc<Vec<Listed>>, ServerError> {
+    /// The server's list, asked for at the earliest at `not_before`; several who need it share one request, and its
+    /// failure too: they do not wait for a server that hangs one after the other.
+    pub async fn list(
+        &self,
+        connection: &Connection,
+        not_before: Timestamp,
+        lane: Lane,
+    ) -> Result<Arc<Vec<Listed>>, ServerError> {
         let mut listing = self.listing.lock().await;
-        if let Some((taken, list)) = listing.as_ref()
-            && *taken >= not_before
+        if let Some(known) = listing.as_ref()
+            && known.serves(not_before)
         {
-            return Ok(list.clone());
+            return known.result.clone();
         }
-        let connection = self.connection().ok_or(ServerError::Unreachable { what: "not connected" })?;
-        let list = Arc::new(connection.client.list(lane).await?);
-        *listing = Some((now, list.clone()));
-        Ok(list)
+        let asked = self.clock.now();
+        let result = connection.client.list(lane).await.map(Arc::new);
+        *listing = Some(Listing { asked, answered: self.clock.now(), result: result.clone() });
+        result
+    }
+}
+
+/// The last list, or why there is none.
+struct Listing {
+    asked: Timestamp,
+    answered: Timestamp,
+    result: Result<Arc<Vec<Listed>>, ServerError>,
+}
+
+impl Listing {
+    /// A list serves whoever needs the state of a time before it was asked for; a failure serves those who waited for it.
+    fn serves(&self, not_before: Timestamp) -> bool {
+        let from = if self.result.is_ok() { self.asked } else { self.answered };
+        from >= not_before
     }
 }
 
@@ -228,12 +269,13 @@ pub fn finding(error: &ServerError) -> Finding {
 pub struct Servers {
     known: RwLock<HashMap<ServerKey, Arc<Server>>>,
     slots: usize,
+    clock: Clock,
 }
 
 impl Servers {
     /// `slots`: how many passes may talk to one server at once.
-    pub fn new(slots: usize) -> Self {
-        Self { known: RwLock::default(), slots: slots.max(1) }
+    pub fn new(slots: usize, clock: Clock) -> Self {
+        Self { known: RwLock::default(), slots: slots.max(1), clock }
     }
 
     pub fn get(&self, key: &ServerKey) -> Arc<Server> {
@@ -241,7 +283,10 @@ impl Servers {
             return server.clone();
         }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        known.entry(key.clone()).or_insert_with(|| Arc::new(Server::new(key.clone(), self.slots))).clone()
+        known
+            .entry(key.clone())
+            .or_insert_with(|| Arc::new(Server::new(key.clone(), self.slots, self.clock.clone())))
+            .clone()
     }
 
     pub fn forget(&self, key: &ServerKey) {

@@ -27,6 +27,7 @@ pub struct Synced {
 }
 
 impl Synced {
+    /// Set once every watch has listed.
     pub fn flag(&self) -> Arc<AtomicBool> {
         self.ready.clone()
     }
@@ -95,7 +96,10 @@ impl Watching {
         self.first_list_counted(events)
     }
 
-    fn first_list_counted<K: Send + 'static>(&self, events: BoxStream<'static, Event<K>>) -> BoxStream<'static, Event<K>> {
+    fn first_list_counted<K: Send + 'static>(
+        &self,
+        events: BoxStream<'static, Event<K>>,
+    ) -> BoxStream<'static, Event<K>> {
         self.synced.expect_one();
         let synced = self.synced.clone();
         let mut listed = false;
@@ -171,8 +175,11 @@ where
     let mut known: Vec<HashMap<ObjectRef<K>, K>> = streams.iter().map(|_| HashMap::new()).collect();
     let mut fresh: Vec<HashMap<ObjectRef<K>, K>> = streams.iter().map(|_| HashMap::new()).collect();
     let mut listed = vec![false; streams.len()];
-    let tagged: SelectAll<_> =
-        streams.into_iter().enumerate().map(|(index, stream)| stream.map(move |event| (index, event)).boxed()).collect();
+    let tagged: SelectAll<_> = streams
+        .into_iter()
+        .enumerate()
+        .map(|(index, stream)| stream.map(move |event| (index, event)).boxed())
+        .collect();
     let mut begun = false;
     let events = tagged.flat_map(move |(index, event)| {
         let mut out = Vec::new();
@@ -189,14 +196,20 @@ where
                 let before = std::mem::replace(&mut known[index], now);
                 let first = !std::mem::replace(&mut listed[index], true);
                 for (key, object) in &known[index] {
-                    let unchanged = before.get(key).is_some_and(|old| old.resource_version() == object.resource_version());
+                    let unchanged =
+                        before.get(key).is_some_and(|old| old.resource_version() == object.resource_version());
                     if first && waiting > 0 {
                         out.push(Event::InitApply(object.clone()));
                     } else if !unchanged {
                         out.push(Event::Apply(object.clone()));
                     }
                 }
-                out.extend(before.into_iter().filter(|(key, _)| !known[index].contains_key(key)).map(|(_, old)| Event::Delete(old)));
+                out.extend(
+                    before
+                        .into_iter()
+                        .filter(|(key, _)| !known[index].contains_key(key))
+                        .map(|(_, old)| Event::Delete(old)),
+                );
                 if first {
                     waiting -= 1;
                     if waiting == 0 {
@@ -221,7 +234,10 @@ where
 }
 
 /// What is only watched, and never reconciled by itself: runs until the process ends.
-pub async fn drive<K: Debug + Send>(events: impl Stream<Item = Event<K>> + Send, mut each: impl FnMut(&Event<K>) + Send) {
+pub async fn drive<K: Debug + Send>(
+    events: impl Stream<Item = Event<K>> + Send,
+    mut each: impl FnMut(&Event<K>) + Send,
+) {
     let mut events = std::pin::pin!(events);
     while let Some(event) = events.next().await {
         each(&event);

@@ -20,7 +20,9 @@ pub fn admits(server: &AuthorizationServer, namespace: &Namespace<'_>) -> bool {
     match allowed.from {
         NamespacesFrom::Same => false,
         NamespacesFrom::All => true,
-        NamespacesFrom::Selector => allowed.selector.as_ref().is_some_and(|selector| selector.matches(namespace.labels)),
+        NamespacesFrom::Selector => {
+            allowed.selector.as_ref().is_some_and(|selector| selector.matches(namespace.labels))
+        }
     }
 }
 
@@ -70,7 +72,9 @@ mod tests {
     #[test]
     fn a_star_is_a_wildcard_only_at_the_end() {
         let patterns = ["OR.*".to_string(), "PM.User".to_string()];
-        for (scope, allowed) in [("OR.Jobs", true), ("OR.", true), ("PM.User", true), ("PM.User.Read", false), ("XOR.A", false)] {
+        for (scope, allowed) in
+            [("OR.Jobs", true), ("OR.", true), ("PM.User", true), ("PM.User.Read", false), ("XOR.A", false)]
+        {
             assert_eq!(allows_scope(Some(&patterns), scope), allowed, "{scope}");
         }
         assert!(allows_scope(None, "anything") && !allows_scope(Some(&[]), "anything"));

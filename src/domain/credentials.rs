@@ -10,7 +10,7 @@ use crate::api::external_application::{CredentialKind, CredentialState, Credenti
 
 /// How long a secret that was published stays valid after another one replaced it, so that what still runs with it can
 /// be restarted.
-pub const RETIREMENT: Duration = Duration::from_secs(3_600);
+pub const RETIREMENT: Duration = Duration::from_hours(1);
 
 /// How a secret that the operator added is marked at the server, so that one whose value was lost can be told apart from
 /// those that people made.
@@ -84,9 +84,10 @@ fn active(old: &[CredentialStatus], current: &Current) -> CredentialStatus {
         kind: CredentialKind::Secret,
         state: CredentialState::Active,
         created_at: current.created_at.map(whole).or_else(|| before.and_then(|c| c.created_at.clone())),
-        expires_at: current.expires_at.map(whole).or_else(|| {
-            before.filter(|c| c.state == CredentialState::Active).and_then(|c| c.expires_at.clone())
-        }),
+        expires_at: current
+            .expires_at
+            .map(whole)
+            .or_else(|| before.filter(|c| c.state == CredentialState::Active).and_then(|c| c.expires_at.clone())),
     }
 }
 

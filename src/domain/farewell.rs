@@ -10,7 +10,7 @@ use super::registration::ClientId;
 use crate::api::common::{Deletion, DeletionPolicy};
 
 /// How long a deletion waits where nobody said otherwise.
-pub const GIVE_UP_AFTER: Duration = Duration::from_secs(3_600);
+pub const GIVE_UP_AFTER: Duration = Duration::from_hours(1);
 
 /// What a deletion rests on.
 pub struct Leaving<'a> {
@@ -60,7 +60,8 @@ pub fn decide(leaving: &Leaving<'_>) -> Farewell {
         return Farewell::Release(Reason::Retained, "management was Observe: the registration is left as it is".into());
     }
     if leaving.policy == DeletionPolicy::Retain {
-        let what = leaving.client_id.map_or("there is no registration".into(), |id| format!("registration {id} is left"));
+        let what =
+            leaving.client_id.map_or("there is no registration".into(), |id| format!("registration {id} is left"));
         return Farewell::Release(Reason::Retained, what);
     }
     if let Some(obstacle) = &leaving.obstacle {
@@ -122,8 +123,8 @@ mod tests {
         }
     }
 
-    fn down() -> Option<Finding> {
-        Some(Finding::passing(Reason::ServerUnreachable, "down", Retry::OnChange))
+    fn down() -> Finding {
+        Finding::passing(Reason::ServerUnreachable, "down", Retry::OnChange)
     }
 
     #[test]
@@ -132,7 +133,7 @@ mod tests {
         assert_eq!(decide(&leaving(Some(&id))), Farewell::Delete(id.clone()));
         let revoke = Leaving { policy: DeletionPolicy::Revoke, ..leaving(Some(&id)) };
         assert_eq!(decide(&revoke), Farewell::Revoke(id.clone()));
-        let retain = Leaving { policy: DeletionPolicy::Retain, obstacle: down(), ..leaving(Some(&id)) };
+        let retain = Leaving { policy: DeletionPolicy::Retain, obstacle: Some(down()), ..leaving(Some(&id)) };
         assert!(matches!(decide(&retain), Farewell::Release(Reason::Retained, _)), "even while the server is down");
     }
 
@@ -150,14 +151,15 @@ mod tests {
     #[test]
     fn a_deletion_waits_for_its_server_and_gives_up_in_the_end_or_when_told() {
         let id = ClientId::new("id-9");
-        let waiting = Leaving { obstacle: down(), ..leaving(Some(&id)) };
+        let waiting = Leaving { obstacle: Some(down()), ..leaving(Some(&id)) };
         let Farewell::Wait(finding) = decide(&waiting) else { panic!("waits") };
         assert_eq!(finding.retry, Retry::After(GIVE_UP_AFTER));
         assert!(finding.message.contains("extapp.dev/abandon"), "{}", finding.message);
         let handed = Farewell::HandOver { client_id: Some(id.clone()), because: "down".into() };
-        let late = Leaving { now: NOON + SignedDuration::from_secs(3_600), obstacle: down(), ..leaving(Some(&id)) };
+        let late =
+            Leaving { now: NOON + SignedDuration::from_secs(3_600), obstacle: Some(down()), ..leaving(Some(&id)) };
         assert_eq!(decide(&late), handed);
-        let told = Leaving { abandon: true, obstacle: down(), ..leaving(Some(&id)) };
+        let told = Leaving { abandon: true, obstacle: Some(down()), ..leaving(Some(&id)) };
         assert_eq!(decide(&told), handed);
     }
 }

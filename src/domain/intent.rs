@@ -134,7 +134,8 @@ pub fn settle(intent: &Intent, search: &Search, now: Timestamp) -> Settlement {
         [only] => Settlement::TakeOver((*only).clone()),
         [first, rest @ ..] if rest.len() <= search.twins => Settlement::TakeOver((*first).clone()),
         _ => {
-            let mut ids: Vec<ClientId> = search.candidates.iter().map(|candidate| candidate.client_id.clone()).collect();
+            let mut ids: Vec<ClientId> =
+                search.candidates.iter().map(|candidate| candidate.client_id.clone()).collect();
             ids.sort();
             Settlement::Ambiguous(ids)
         }
@@ -142,7 +143,8 @@ pub fn settle(intent: &Intent, search: &Search, now: Timestamp) -> Settlement {
 }
 
 fn remaining(since: Timestamp, span: Duration, now: Timestamp) -> Option<Duration> {
-    let end = since.saturating_add(SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MAX);
+    let end =
+        since.saturating_add(SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MAX);
     Duration::try_from(end.duration_since(now)).ok().filter(|left| !left.is_zero())
 }
 
@@ -240,7 +242,14 @@ mod tests {
         other.redirect_uris.insert("https://x.example/".into());
         assert_ne!(digest(&other), base);
         let mut other = desired();
-        other.scopes = other.scopes.into_iter().map(|mut scope| { scope.grant = Grant::User; scope }).collect();
+        other.scopes = other
+            .scopes
+            .into_iter()
+            .map(|mut scope| {
+                scope.grant = Grant::User;
+                scope
+            })
+            .collect();
         assert_ne!(digest(&other), base);
     }
 }

@@ -49,6 +49,7 @@ impl Finding {
     }
 
     /// Only a person can help, but what they do is not seen by a watch.
+    #[must_use]
     pub fn looked_at_again(mut self) -> Self {
         self.retry = Retry::Backoff;
         self
@@ -78,16 +79,25 @@ pub struct ServerFacts {
 /// The registration, as far as this pass had to look.
 pub enum RegistrationSeen {
     /// There is none yet; these carry the name that it would get.
-    None { namesakes: Vec<ClientId> },
+    None {
+        namesakes: Vec<ClientId>,
+    },
     /// The status names it, and nothing gave reason to read it.
     Unread(ClientId),
     Present(Box<Registered>),
     /// It was named and is gone: a read and a fresh list agree. These carry the name now.
-    Missing { id: ClientId, namesakes: Vec<ClientId> },
+    Missing {
+        id: ClientId,
+        namesakes: Vec<ClientId>,
+    },
     /// It was named, and is not there to be read, but was made so recently that the server may lag.
     Lagging(ClientId),
     /// The outcome of a create is unknown.
-    Unsettled { intent: Intent, hold: Option<Duration>, search: Search },
+    Unsettled {
+        intent: Intent,
+        hold: Option<Duration>,
+        search: Search,
+    },
     /// The look failed.
     Unreadable(Finding),
 }

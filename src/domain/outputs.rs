@@ -132,7 +132,8 @@ pub fn render(output: &ResolvedOutput, facts: &Facts<'_>, key: Option<Key<'_>>) 
     }
     let mut labels = output.labels.clone();
     labels.insert(MANAGED_BY.0.into(), MANAGED_BY.1.into());
-    let name = if output.immutable { versioned_name(output, facts, key.map(|key| key.id))? } else { output.name.clone() };
+    let name =
+        if output.immutable { versioned_name(output, facts, key.map(|key| key.id))? } else { output.name.clone() };
     let content = match output.kind {
         OutputKind::Secret => Content::Secret(data.into_iter().map(|(k, v)| (k, SecretString::from(v))).collect()),
         OutputKind::ConfigMap => Content::ConfigMap(data),
@@ -178,7 +179,9 @@ fn templated(
             output: output.name.clone(),
             key: name.clone(),
             // The kind and the detail of a template error name variables and positions, never values.
-            what: error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind())),
+            what: error
+                .detail()
+                .map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind())),
         })?;
         data.insert(name.clone(), rendered);
     }
@@ -244,7 +247,12 @@ fn versioned_name(
         _ => standard(facts, key),
     };
     let said = serde_json::json!([
-        data, output.labels, output.annotations, credential, format!("{:?}", output.format), facts.uid
+        data,
+        output.labels,
+        output.annotations,
+        credential,
+        format!("{:?}", output.format),
+        facts.uid
     ]);
     Ok(format!("{}-{}", output.name, &super::hex(&Sha256::digest(said.to_string())[..4])))
 }

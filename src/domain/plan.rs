@@ -162,7 +162,8 @@ fn converge(
         steps.extend(publish(valid, id, secret, seen));
     }
     let secrets_seen = actual.filter(|_| !valid.observe_only);
-    let removable = secrets_seen.map(|actual| to_remove(app, valid, current.as_ref(), actual, at.now)).unwrap_or_default();
+    let removable =
+        secrets_seen.map(|actual| to_remove(app, valid, current.as_ref(), actual, at.now)).unwrap_or_default();
     steps.extend(left_over(app, seen, current.as_ref(), &removable, valid.observe_only || mint));
     steps.extend(removable.into_iter().map(|secret| Step::RetireSecret { id: id.clone(), secret }));
     steps
@@ -214,12 +215,7 @@ fn to_remove(
     credentials::removable(credentials(app), current, actual, &valid.uid, never_published, now)
 }
 
-fn publish(
-    valid: &Valid,
-    id: &ClientId,
-    secret: Option<&(SecretId, ClientSecret)>,
-    seen: &Observed,
-) -> Vec<Step> {
+fn publish(valid: &Valid, id: &ClientId, secret: Option<&(SecretId, ClientSecret)>, seen: &Observed) -> Vec<Step> {
     let facts = valid.facts(id);
     let key = secret.map(|(id, secret)| Key { id, secret });
     valid
@@ -227,7 +223,8 @@ fn publish(
         .iter()
         .filter_map(|output| {
             let rendered = render(output, &facts, key).ok()?;
-            let standing = seen.outputs.iter().find(|object| object.kind == rendered.kind && object.name == rendered.name);
+            let standing =
+                seen.outputs.iter().find(|object| object.kind == rendered.kind && object.name == rendered.name);
             // A Secret without its key is only rendered to learn the name: it is written once the key is there.
             let complete = key.is_some() || !valid.confidential() || output.kind == OutputKind::ConfigMap;
             if complete && standing.is_some_and(|object| object.ours && object.says(&rendered)) {

@@ -20,7 +20,8 @@ pub const FINALIZER: &str = "extapp.dev/authorization-server";
 
 /// The name of the object that shows a resource: the server's name and the resource's, in the letters of a DNS name.
 pub fn resource_object_name(server: &str, identifier: &str) -> String {
-    let letters = identifier.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect::<String>();
+    let letters =
+        identifier.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect::<String>();
     format!("{server}-{}", letters.trim_matches('-'))
 }
 
@@ -77,9 +78,12 @@ fn cut(text: &str, characters: usize) -> String {
 
 /// Whether this server made the object.
 pub fn is_ours(server: &AuthorizationServer, object: &ApiResource) -> bool {
-    object.metadata.owner_references.iter().flatten().any(|owner| {
-        owner.controller == Some(true) && Some(&owner.uid) == server.metadata.uid.as_ref()
-    })
+    object
+        .metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .any(|owner| owner.controller == Some(true) && Some(&owner.uid) == server.metadata.uid.as_ref())
 }
 
 /// What has to be written so that the objects show the catalogue.
@@ -110,7 +114,7 @@ pub fn catalogue_changes(
         is_ours(server, object) && !wanted.iter().any(|wanted| wanted.metadata.name == object.metadata.name)
     };
     let identity = |object: &&ApiResource| Some((object.metadata.name.clone()?, object.metadata.uid.clone()?));
-    CatalogueChanges { apply, remove: present.iter().filter(unwanted).filter_map(|object| identity(object)).collect() }
+    CatalogueChanges { apply, remove: present.iter().filter(unwanted).filter_map(identity).collect() }
 }
 
 /// The status of a catalogue object; `None` where it already says so.
@@ -124,7 +128,9 @@ pub fn resource_status(
     let state = if is_ours(server, object) {
         (true, Reason::InSync, "shows what the server's catalogue says".to_owned())
     } else {
-        let message = "this server has a catalogue of its own, and what is declared here is not used: delete this object".to_owned();
+        let message =
+            "this server has a catalogue of its own, and what is declared here is not used: delete this object"
+                .to_owned();
         (false, Reason::CatalogueNotDeclarable, message)
     };
     let stalled = (!state.0).then(|| (true, state.1, state.2.clone()));
@@ -151,7 +157,11 @@ pub struct ServerPass<'a> {
 
 /// The status after a pass, without the pending deletions, which have a writer of their own; `None` where nothing but
 /// the time of the sweep would change: a sweep that finds nothing new writes nothing.
-pub fn server(server: &AuthorizationServer, pass: &ServerPass<'_>, now: Timestamp) -> Option<AuthorizationServerStatus> {
+pub fn server(
+    server: &AuthorizationServer,
+    pass: &ServerPass<'_>,
+    now: Timestamp,
+) -> Option<AuthorizationServerStatus> {
     let old = server.status.clone().unwrap_or_default();
     let generation = server.metadata.generation;
     let ready = match pass.finding {

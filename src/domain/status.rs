@@ -152,18 +152,23 @@ fn achieved_conditions<'a>(valid: &Valid, achieved: &Achieved, failure: Option<&
     );
     let secret_unknown = valid.observe_only && valid.confidential() && !achieved.published;
     let published = match (&achieved.binding, failure) {
-        (Some(name), None) if achieved.published => (true, Reason::Published, format!("{name} carries the credentials")),
+        (Some(name), None) if achieved.published => {
+            (true, Reason::Published, format!("{name} carries the credentials"))
+        }
         _ if secret_unknown => (
             false,
             Reason::SecretUnknown,
-            "management is Observe: the secret is not known and no new one is made; set management Enforce to have one".into(),
+            "management is Observe: the secret is not known and no new one is made; set management Enforce to have one"
+                .into(),
         ),
         (_, Some(finding)) => (false, finding.reason, finding.message.clone()),
         _ => (false, Reason::Progressing, "not published yet".into()),
     };
     // A failure after everything was published does not take the credentials away.
     let published = match (&achieved.binding, failure) {
-        (Some(name), Some(_)) if achieved.published => (true, Reason::Published, format!("{name} carries the credentials")),
+        (Some(name), Some(_)) if achieved.published => {
+            (true, Reason::Published, format!("{name} carries the credentials"))
+        }
         _ => published,
     };
     let drifted = if achieved.drift.is_empty() {
@@ -173,9 +178,11 @@ fn achieved_conditions<'a>(valid: &Valid, achieved: &Achieved, failure: Option<&
         (true, Reason::DriftFound, format!("the registration differs in {}: see status.drift", fields.join(", ")))
     };
     let ready = match failure {
-        None if valid.observe_only => {
-            (true, Reason::Observed, "management is Observe: the registration is watched, nothing is written".to_owned())
-        }
+        None if valid.observe_only => (
+            true,
+            Reason::Observed,
+            "management is Observe: the registration is watched, nothing is written".to_owned(),
+        ),
         None => (true, Reason::Ready, "registered, and the credentials are published".to_owned()),
         Some(finding) => (false, finding.reason, finding.message.clone()),
     };
@@ -224,7 +231,9 @@ fn refused_conditions<'a>(
         let state = Some((false, finding.reason, finding.message.clone()));
         wanted.push(Wanted { kind: "CredentialsPublished", state });
     }
-    if let (ServerSeen::Usable(facts), RegistrationSeen::Unread(_) | RegistrationSeen::Present(_)) = (&seen.seen, &seen.registration) {
+    if let (ServerSeen::Usable(facts), RegistrationSeen::Unread(_) | RegistrationSeen::Present(_)) =
+        (&seen.seen, &seen.registration)
+    {
         next.issuer = Some(facts.endpoints.issuer.clone());
     }
     wanted.extend(progress(Some(finding)));
@@ -233,11 +242,12 @@ fn refused_conditions<'a>(
 
 /// A suspended application keeps what it had: whether it is Ready does not change, only why.
 fn suspended_conditions<'a>(app: &ExternalApplication, finding: &Finding) -> Vec<Wanted<'a>> {
-    let was_ready = app.status.iter().flat_map(|status| &status.conditions).any(|condition| {
-        condition.type_ == "Ready" && condition.status == "True"
-    });
-    let mut wanted =
-        vec![Wanted { kind: "Ready", state: Some((was_ready, finding.reason, finding.message.clone())) }];
+    let was_ready = app
+        .status
+        .iter()
+        .flat_map(|status| &status.conditions)
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    let mut wanted = vec![Wanted { kind: "Ready", state: Some((was_ready, finding.reason, finding.message.clone())) }];
     wanted.extend(progress(None));
     wanted
 }

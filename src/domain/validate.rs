@@ -14,6 +14,7 @@ use crate::api::external_application::{ApplicationType, ExternalApplication, Out
 use jiff::Timestamp;
 
 /// A spec that may be acted on. It can only come out of `validate`.
+#[allow(clippy::manual_non_exhaustive, reason = "the proof is for this crate, not for others")]
 pub struct Valid {
     pub uid: String,
     pub name: String,
@@ -83,11 +84,7 @@ pub fn validate(app: &ExternalApplication, seen: &Observed, now: Timestamp) -> R
 /// The registration that a spec asks for.
 pub fn desired(app: &ExternalApplication) -> Desired {
     Desired {
-        display_name: app
-            .spec
-            .display_name
-            .clone()
-            .unwrap_or_else(|| app.metadata.name.clone().unwrap_or_default()),
+        display_name: app.spec.display_name.clone().unwrap_or_else(|| app.metadata.name.clone().unwrap_or_default()),
         client_type: match app.spec.r#type {
             ApplicationType::Confidential => ClientType::Confidential,
             ApplicationType::NonConfidential => ClientType::NonConfidential,
@@ -122,7 +119,8 @@ fn usable_server(app: &ExternalApplication, seen: &Observed) -> Result<ServerFac
     // One and the same answer for a server that is not there and for one that does not admit the namespace would hide
     // more, but leave the owner of an application without a way out; names of servers are not secret.
     let Some(server) = &seen.server else {
-        let message = format!("there is no AuthorizationServer {named}: create it, or correct serverRef in a new application");
+        let message =
+            format!("there is no AuthorizationServer {named}: create it, or correct serverRef in a new application");
         return Err(Finding::stalled(Reason::ServerNotFound, message));
     };
     if !seen.admitted {
@@ -161,7 +159,8 @@ fn suspended(message: &str) -> Finding {
 fn spec_holds(app: &ExternalApplication) -> Result<(), Finding> {
     let spec = &app.spec;
     let public = spec.r#type == ApplicationType::NonConfidential;
-    let wants = |scopes: fn(&crate::api::external_application::RequestedResource) -> bool| spec.resources.iter().any(scopes);
+    let wants =
+        |scopes: fn(&crate::api::external_application::RequestedResource) -> bool| spec.resources.iter().any(scopes);
     if public && wants(|resource| !resource.application_scopes.is_empty()) {
         let message = "spec.resources: a NonConfidential application must not have applicationScopes";
         return Err(Finding::stalled(Reason::InvalidSpec, message));
@@ -305,4 +304,3 @@ fn type_matches(valid: &Valid, actual: &Registered) -> Result<(), Finding> {
     );
     Err(Finding::stalled(Reason::AdoptionRefused, message))
 }
-

@@ -41,7 +41,7 @@ impl Clock {
     #[must_use]
     pub fn now_milliseconds(&self) -> i64 {
         match &self.0 {
-            Source::System => Timestamp::now().as_millisecond(),
+            Source::System => crate::clock::now().as_millisecond(),
             Source::Manual(now) => now.load(Ordering::SeqCst),
         }
     }

@@ -9,6 +9,7 @@ pub mod kubeconfig;
 pub mod local_cloud;
 pub mod namespace;
 pub mod operator;
+pub mod peers;
 pub mod process;
 pub mod wait;
 

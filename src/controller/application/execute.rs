@@ -86,7 +86,8 @@ pub async fn execute(
         Some(Halt::Stale) if achieved.client_id.is_none() => Outcome::Silent,
         Some(Halt::Stale) => {
             let message = "something changed meanwhile; looking again";
-            let finding = Finding::passing(Reason::Progressing, message, Retry::After(std::time::Duration::from_millis(200)));
+            let finding =
+                Finding::passing(Reason::Progressing, message, Retry::After(std::time::Duration::from_millis(200)));
             Outcome::Failed { valid: Box::new(valid), achieved, finding }
         }
         Some(Halt::Because(finding)) => Outcome::Failed { valid: Box::new(valid), achieved, finding },
@@ -114,7 +115,8 @@ impl Pass<'_> {
 
     fn achieved(self) -> Achieved {
         let old = self.app.status.as_ref().map_or(&[][..], |status| &status.credentials);
-        let same = self.app.status.as_ref().and_then(|status| status.client_id.as_deref()) == self.client_id.as_ref().map(ClientId::as_str);
+        let same = self.app.status.as_ref().and_then(|status| status.client_id.as_deref())
+            == self.client_id.as_ref().map(ClientId::as_str);
         // The secrets of a registration that is gone went with it.
         let old = if same || self.client_id.is_none() { old } else { &[] };
         let detail = match &self.seen.registration {
@@ -126,7 +128,7 @@ impl Pass<'_> {
             credentials: credentials::after(old, current.as_ref(), &self.removed, self.ctx.now()),
             client_id: self.client_id,
             granted: self.granted,
-            binding: self.binding.or_else(|| standing_binding(self.valid, self.seen)),
+            binding: self.binding.or_else(|| standing_binding(self.app, self.valid, self.seen)),
             published: self.unwritten == 0 && (!self.valid.confidential() || self.secret.is_some()),
             drift: Vec::new(),
         }
@@ -198,7 +200,11 @@ impl Pass<'_> {
         if !self.server.claim(id, self.uid()) {
             return Err(Halt::Stale);
         }
-        self.say(Tone::Warning, Reason::TakenOver, &format!("the answer to create had been lost; {id} is proven to be ours"));
+        self.say(
+            Tone::Warning,
+            Reason::TakenOver,
+            &format!("the answer to create had been lost; {id} is proven to be ours"),
+        );
         Ok(())
     }
 
@@ -207,7 +213,11 @@ impl Pass<'_> {
         self.granted = Some(self.valid.desired.scopes.clone());
         let seen_before = self.app.status.as_ref().and_then(|status| status.observed_generation);
         if self.app.spec.adopt.is_none() && seen_before == self.app.metadata.generation {
-            self.say(Tone::Warning, Reason::DriftCorrected, &format!("{fields} had been changed at the server and is set right"));
+            self.say(
+                Tone::Warning,
+                Reason::DriftCorrected,
+                &format!("{fields} had been changed at the server and is set right"),
+            );
         } else {
             self.say(Tone::Normal, Reason::Updated, &format!("changed {fields}"));
         }
@@ -239,8 +249,9 @@ impl Pass<'_> {
     async fn publish(&mut self, output: &ResolvedOutput, over: Option<&Standing>) -> Result<(), Halt> {
         let Some(id) = self.client_id.clone() else { return Err(Halt::Stale) };
         let key = self.secret.as_ref().map(|(id, secret)| Key { id, secret });
-        let wanted = render(output, &self.valid.facts(&id), key)
-            .map_err(|error| Halt::Because(Finding::stalled(Reason::TemplateInvalid, format!("spec.outputs: {error}"))))?;
+        let wanted = render(output, &self.valid.facts(&id), key).map_err(|error| {
+            Halt::Because(Finding::stalled(Reason::TemplateInvalid, format!("spec.outputs: {error}")))
+        })?;
         // A new version of an immutable object has a name of its own: what stood under another is not in the way.
         let over = over.filter(|_| !wanted.immutable);
         let written = self.ctx.kubernetes().output(self.app, &wanted, over).await;
@@ -316,15 +327,14 @@ fn primary(valid: &Valid) -> Option<&ResolvedOutput> {
 }
 
 /// The object that is already there for the primary output.
-fn standing_binding(valid: &Valid, seen: &Observed) -> Option<String> {
+fn standing_binding(app: &ExternalApplication, valid: &Valid, seen: &Observed) -> Option<String> {
     let primary = primary(valid)?;
-    let standing = |output: &&crate::domain::outputs::SeenOutput| {
-        output.ours && output.kind == primary.kind && (output.name == primary.name || primary.immutable)
-    };
-    if primary.immutable {
-        return None;
-    }
-    seen.outputs.iter().find(standing).map(|output| output.name.clone())
+    let named = app.status.as_ref().and_then(|status| status.binding.as_ref()).map(|binding| binding.name.as_str());
+    let name = if primary.immutable { named? } else { &primary.name };
+    seen.outputs
+        .iter()
+        .find(|output| output.ours && output.kind == primary.kind && output.name == name)
+        .map(|output| output.name.clone())
 }
 
 fn kind_name(kind: OutputKind) -> &'static str {

@@ -21,8 +21,8 @@ use crate::domain::credentials::whole;
 use crate::domain::farewell::{Farewell, Leaving, decide, patience, policy, wait_or_hand_over};
 use crate::domain::intent::{self, Settlement, settle};
 use crate::domain::observed::{
-    FINALIZER, Finding, Retry, ServerSeen, has_finalizer, named_by_output, observes, status_client_id, unsettled_intent,
-    wants_abandon,
+    FINALIZER, Finding, Retry, ServerSeen, has_finalizer, named_by_output, observes, status_client_id,
+    unsettled_intent, wants_abandon,
 };
 use crate::domain::reason::Reason;
 use crate::domain::registration::ClientId;
@@ -60,7 +60,11 @@ pub async fn depart(app: &Arc<ExternalApplication>, ctx: &Context) -> Result<(Ac
     };
     let mut farewell = decide(&leaving);
     if let Farewell::Delete(id) | Farewell::Revoke(id) = &farewell {
-        let done = if leaving.policy == DeletionPolicy::Revoke { revoke(&server, id).await } else { delete(&server, id).await };
+        let done = if leaving.policy == DeletionPolicy::Revoke {
+            revoke(&server, id).await
+        } else {
+            delete(&server, id).await
+        };
         if let Err(error) = done {
             if server.report(&error) {
                 ctx.wake_server(&server.key);
@@ -115,12 +119,16 @@ async fn whose(
     }
     let unknown = |finding| Ok(Known { client_id: None, obstacle: Some(finding) });
     let waiting = |left| {
-        Finding::passing(Reason::OutcomeUnknown, "it is not known yet whether the registration exists", Retry::After(left))
+        Finding::passing(
+            Reason::OutcomeUnknown,
+            "it is not known yet whether the registration exists",
+            Retry::After(left),
+        )
     };
     if let Some(left) = intent::hold(&intent, &ctx.settings.identity, now) {
         return unknown(waiting(left));
     }
-    let search = match super::observe::search_for(app, &intent, server, ctx, now).await {
+    let search = match super::observe::search_for(app, &intent, server, ctx).await {
         Ok(search) => search,
         Err(error) => return unknown(finding(&error)),
     };
@@ -137,10 +145,7 @@ async fn whose(
 }
 
 /// The objects that we have written for the application, if the cache knows of any.
-async fn written(
-    app: &ExternalApplication,
-    ctx: &Context,
-) -> Result<Vec<crate::domain::outputs::SeenOutput>, Error> {
+async fn written(app: &ExternalApplication, ctx: &Context) -> Result<Vec<crate::domain::outputs::SeenOutput>, Error> {
     let mut outputs = Vec::new();
     for (kind, name) in ctx.owned.of(app.metadata.uid.as_deref().unwrap_or_default()).keys() {
         outputs.extend(ctx.kubernetes().read_output(app, *kind, name).await?);
@@ -168,9 +173,11 @@ fn obstacle(
     match seen {
         ServerSeen::Usable(_) => None,
         ServerSeen::Unusable(finding) => Some(finding.clone()),
-        ServerSeen::Absent | ServerSeen::NotTried => {
-            Some(Finding::passing(Reason::ServerNotReady, "the AuthorizationServer has not connected yet", Retry::OnChange))
-        }
+        ServerSeen::Absent | ServerSeen::NotTried => Some(Finding::passing(
+            Reason::ServerNotReady,
+            "the AuthorizationServer has not connected yet",
+            Retry::OnChange,
+        )),
     }
 }
 
@@ -188,9 +195,16 @@ async fn conclude(
             return Ok((ctx.retries.action(uid, finding.retry), "waiting"));
         }
         Farewell::Release(reason, note) => ctx.events.publish(app, Tone::Normal, reason, &note),
-        Farewell::Delete(id) => ctx.events.publish(app, Tone::Normal, Reason::Deleted, &format!("registration {id} is deleted")),
+        Farewell::Delete(id) => {
+            ctx.events.publish(app, Tone::Normal, Reason::Deleted, &format!("registration {id} is deleted"));
+        }
         Farewell::Revoke(id) => {
-            ctx.events.publish(app, Tone::Normal, Reason::Revoked, &format!("registration {id} is left without secrets"));
+            ctx.events.publish(
+                app,
+                Tone::Normal,
+                Reason::Revoked,
+                &format!("registration {id} is left without secrets"),
+            );
         }
         Farewell::HandOver { client_id, because } => {
             if let (Some(id), Some(object)) = (&client_id, object) {
@@ -202,13 +216,16 @@ async fn conclude(
                     last_error: Some(because.clone()),
                 };
                 if !pending::add(object, entry, ctx).await? {
-                    let full = "status.pendingDeletions of the AuthorizationServer is full: its server must be back first";
+                    let full =
+                        "status.pendingDeletions of the AuthorizationServer is full: its server must be back first";
                     let finding = Finding::passing(Reason::DeletionsPending, full, Retry::Backoff);
                     tell(app, &finding, ctx).await?;
                     return Ok((ctx.retries.action(uid, finding.retry), "waiting"));
                 }
             }
-            let what = client_id.map_or("a registration may exist at the server".into(), |id| format!("registration {id} is left to its AuthorizationServer"));
+            let what = client_id.map_or("a registration may exist at the server".into(), |id| {
+                format!("registration {id} is left to its AuthorizationServer")
+            });
             ctx.events.publish(app, Tone::Warning, Reason::Abandoned, &format!("{what}: {because}"));
         }
     }

@@ -111,7 +111,8 @@ async fn outputs_of(app: &ExternalApplication, ctx: &Context) -> Result<(Vec<See
     let left_over = |((kind, name), object): (&(OutputKind, String), &Owned)| LeftOver {
         output: OutputRef { kind: *kind, name: name.clone(), uid: object.uid.clone() },
         credential: object.credential.clone(),
-        immutable: object.versioned && wanted.iter().any(|output| output.immutable && is_version_of(&output.name, name)),
+        immutable: object.versioned
+            && wanted.iter().any(|output| output.immutable && is_version_of(&output.name, name)),
     };
     let rest = owned.iter().filter(|((kind, name), _)| !named(*kind, name)).map(left_over).collect();
     Ok((seen, rest))
@@ -136,7 +137,7 @@ async fn registration(
             None => RegistrationSeen::None { namesakes: Vec::new() },
         }),
         Look::Namesakes => namesakes(app, server, now).await.map(|namesakes| RegistrationSeen::None { namesakes }),
-        Look::Detail(id) => detail(app, id, server, now).await,
+        Look::Detail(id) => detail(app, id, server, ctx).await,
         Look::Search(intent) => search(app, intent, server, ctx, now).await,
     };
     looked.unwrap_or_else(|error| {
@@ -148,7 +149,8 @@ async fn registration(
 }
 
 async fn namesakes(app: &ExternalApplication, server: &Server, now: Timestamp) -> Result<Vec<ClientId>, ServerError> {
-    let list = server.list(now - NAMESAKES, now, Lane::User).await?;
+    let connection = server.connection().ok_or(ServerError::Unreachable { what: "not connected" })?;
+    let list = server.list(&connection, now - NAMESAKES, Lane::User).await?;
     Ok(named(&list, &desired(app).display_name))
 }
 
@@ -161,15 +163,15 @@ async fn detail(
     app: &ExternalApplication,
     id: ClientId,
     server: &Server,
-    now: Timestamp,
+    ctx: &Context,
 ) -> Result<RegistrationSeen, ServerError> {
     let connection = server.connection().ok_or(ServerError::Unreachable { what: "not connected" })?;
     if let Some(actual) = connection.client.get(&id, Lane::User).await? {
-        server.read_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(id, now);
+        server.read_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(id, ctx.now());
         return Ok(RegistrationSeen::Present(Box::new(actual)));
     }
-    let list = server.list(now, now, Lane::User).await?;
-    if list.iter().any(|row| row.client_id == id) || just_registered(app, now) {
+    let list = server.list(&connection, ctx.now(), Lane::User).await?;
+    if list.iter().any(|row| row.client_id == id) || just_registered(app, ctx.now()) {
         return Ok(RegistrationSeen::Lagging(id));
     }
     let namesakes = named(&list, &desired(app).display_name);
@@ -197,7 +199,7 @@ async fn search(
         let hold: Option<Duration> = Some(left);
         return Ok(RegistrationSeen::Unsettled { intent, hold, search: Search::default() });
     }
-    let search = search_for(app, &intent, server, ctx, now).await?;
+    let search = search_for(app, &intent, server, ctx).await?;
     Ok(RegistrationSeen::Unsettled { intent, hold: None, search })
 }
 
@@ -207,10 +209,9 @@ pub async fn search_for(
     intent: &Intent,
     server: &Server,
     ctx: &Context,
-    now: Timestamp,
 ) -> Result<Search, ServerError> {
     let connection = server.connection().ok_or(ServerError::Unreachable { what: "not connected" })?;
-    let list = server.list(now, now, Lane::User).await?;
+    let list = server.list(&connection, ctx.now(), Lane::User).await?;
     let uid = app.metadata.uid.as_deref().unwrap_or_default();
     let others: Vec<Arc<ExternalApplication>> = ctx
         .applications_of(&server.key)
@@ -237,9 +238,13 @@ fn older_siblings(app: &ExternalApplication, server: &crate::api::AuthorizationS
     if server.spec.limits.as_ref().and_then(|limits| limits.applications_per_namespace).is_none() {
         return 0;
     }
-    let age = |app: &ExternalApplication| (app.metadata.creation_timestamp.clone().map(|time| time.0), app.metadata.name.clone());
+    let age = |app: &ExternalApplication| {
+        (app.metadata.creation_timestamp.clone().map(|time| time.0), app.metadata.name.clone())
+    };
     let (key, mine) = (server_key(app), age(app));
-    let sibling = |other: &&Arc<ExternalApplication>| other.metadata.namespace == app.metadata.namespace && server_key(other) == key;
+    let sibling = |other: &&Arc<ExternalApplication>| {
+        other.metadata.namespace == app.metadata.namespace && server_key(other) == key
+    };
     ctx.applications.state().iter().filter(sibling).filter(|other| age(other) < mine).count()
 }
 
@@ -262,6 +267,10 @@ pub fn standing_for(id: &ClientId, app: &ExternalApplication, server: &Server, c
         others.iter().find(|other| other.metadata.uid.as_deref() == Some(&holder))
     };
     by_status.or_else(by_claim).map(|other| {
-        format!("{}/{}", other.metadata.namespace.as_deref().unwrap_or(""), other.metadata.name.as_deref().unwrap_or(""))
+        format!(
+            "{}/{}",
+            other.metadata.namespace.as_deref().unwrap_or(""),
+            other.metadata.name.as_deref().unwrap_or("")
+        )
     })
 }

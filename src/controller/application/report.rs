@@ -10,12 +10,7 @@ use crate::domain::reason::Reason;
 use crate::domain::status::{Outcome, application};
 use crate::metrics::Ended;
 
-pub async fn report(
-    app: &ExternalApplication,
-    seen: &Observed,
-    outcome: &Outcome,
-    ctx: &Context,
-) -> Result<(), Error> {
+pub async fn report(app: &ExternalApplication, seen: &Observed, outcome: &Outcome, ctx: &Context) -> Result<(), Error> {
     if let Some(finding) = finding(outcome) {
         ctx.metrics.findings.get_or_create(&Ended { reason: finding.reason.as_str() }).inc();
     }
@@ -43,6 +38,8 @@ fn finding(outcome: &Outcome) -> Option<&Finding> {
 /// Whether the status does not say it yet.
 pub fn is_news(app: &ExternalApplication, finding: &Finding) -> bool {
     !app.status.iter().flat_map(|status| &status.conditions).any(|condition| {
-        condition.type_ == "Ready" && condition.reason == finding.reason.as_str() && condition.message == finding.message
+        condition.type_ == "Ready"
+            && condition.reason == finding.reason.as_str()
+            && condition.message == finding.message
     })
 }

@@ -45,7 +45,8 @@ pub async fn publish(object: &AuthorizationServer, catalogue: &Catalogue, ctx: &
 /// The objects that name this server, its own and others.
 fn declared(object: &AuthorizationServer, ctx: &Context) -> Vec<Arc<ApiResource>> {
     let (name, namespace) = (object.name_any(), object.namespace());
-    let names_it = |resource: &Arc<ApiResource>| resource.namespace() == namespace && resource.spec.server_ref.name == name;
+    let names_it =
+        |resource: &Arc<ApiResource>| resource.namespace() == namespace && resource.spec.server_ref.name == name;
     ctx.resources.state().into_iter().filter(names_it).collect()
 }
 

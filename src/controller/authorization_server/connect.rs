@@ -53,16 +53,10 @@ pub enum Observed {
     Trouble(Finding),
 }
 
-impl Observed {
-    pub fn trouble(finding: Finding) -> Self {
-        Self::Trouble(finding)
-    }
-}
-
 pub async fn observe(object: &AuthorizationServer, server: &Server, ctx: &Context) -> Result<Observed, Error> {
     let now = ctx.now();
-    let fresh = match ensure_connection(object, server, ctx).await? {
-        Ok(fresh) => fresh,
+    let (connection, fresh) = match connection(object, server, ctx).await? {
+        Ok(connection) => connection,
         Err(finding) => return Ok(Observed::Trouble(finding)),
     };
     let uid = object.metadata.uid.as_deref().unwrap_or_default();
@@ -74,17 +68,20 @@ pub async fn observe(object: &AuthorizationServer, server: &Server, ctx: &Contex
         return Ok(Observed::NotDue);
     }
     let lane = if waited_for { Lane::User } else { Lane::Resync };
-    match ask(server, lane, now).await {
+    match ask(server, &connection, lane, now).await {
         Ok(asked) => {
             if let Some(finding) = another_organization(object, &asked) {
                 return Ok(Observed::Trouble(finding));
             }
+            server.connect(connection);
             server.swept(now, object.metadata.generation);
             ctx.metrics.last_sweep.get_or_create(&ServerLabel { server: server.key.to_string() }).set(seconds(now));
             Ok(Observed::Asked(Box::new(asked)))
         }
-        // The budget keeps its last part for people; a comparison can wait.
-        Err(ServerError::Budget { .. }) if lane == Lane::Resync => {
+        // The budget keeps its last part for people, and a server that limits requests is well: a comparison can wait.
+        Err(ServerError::Budget { .. } | ServerError::RateLimited { .. })
+            if server.facts().is_some() && !server.in_trouble() =>
+        {
             server.swept(now, object.metadata.generation);
             Ok(Observed::NotDue)
         }
@@ -97,15 +94,21 @@ fn seconds(time: Timestamp) -> f64 {
     time.as_second() as f64
 }
 
-async fn ask(server: &Server, lane: Lane, now: Timestamp) -> Result<Asked, ServerError> {
-    let connection = server.connection().ok_or(ServerError::Unreachable { what: "not connected" })?;
+async fn ask(server: &Server, connection: &Connection, lane: Lane, now: Timestamp) -> Result<Asked, ServerError> {
     let client = &connection.client;
     let endpoints = client.endpoints(lane).await?;
     let organization_id = client.organization_id(lane).await?;
     let catalogue = client.catalogue(lane).await?;
-    let list = server.list(now, now, lane).await?;
+    let list = server.list(connection, now, lane).await?;
     let own_client_id = client.own_client_id().clone();
-    Ok(Asked { endpoints: endpoints.into(), organization_id, catalogue: catalogue.into(), own_client_id, list, at: now })
+    Ok(Asked {
+        endpoints: endpoints.into(),
+        organization_id,
+        catalogue: catalogue.into(),
+        own_client_id,
+        list,
+        at: now,
+    })
 }
 
 /// The same name, another organization: its applications would all look deleted, and be made again in the wrong place.
@@ -118,32 +121,34 @@ fn another_organization(object: &AuthorizationServer, asked: &Asked) -> Option<F
     Some(Finding::stalled(Reason::OrganizationChanged, message).looked_at_again())
 }
 
-/// Makes a client where spec, credentials or certificates are new. `Ok(Ok(true))`: it is a new one.
-async fn ensure_connection(
+/// The connection that spec, credentials and certificates ask for, and whether it is a new one. A new one is not for
+/// applications before its server has been asked who it is.
+async fn connection(
     object: &AuthorizationServer,
     server: &Server,
     ctx: &Context,
-) -> Result<Result<bool, Finding>, Error> {
+) -> Result<Result<(Arc<Connection>, bool), Finding>, Error> {
     let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+    let known = server.connection();
     let (client_id, client_secret) = match credentials(object, namespace, ctx).await? {
         Ok(pair) => pair,
         // While everything in the namespace is being deleted, what still has to be deleted at the server goes on with
         // the credentials that are known.
-        Err(_) if object.metadata.deletion_timestamp.is_some() && server.connection().is_some() => return Ok(Ok(false)),
-        Err(finding) => return Ok(Err(finding)),
+        Err(finding) => {
+            let leaving = known.filter(|_| object.metadata.deletion_timestamp.is_some());
+            return Ok(leaving.map(|connection| (connection, false)).ok_or(finding));
+        }
     };
     let ca = match certificates(object, namespace, ctx).await? {
         Ok(ca) => ca,
         Err(finding) => return Ok(Err(finding)),
     };
     let fingerprint = fingerprint(object, &client_id, &client_secret, ca.as_deref());
-    if server.connection().is_some_and(|connection| connection.fingerprint == fingerprint) {
-        return Ok(Ok(false));
+    if let Some(connection) = known.filter(|connection| connection.fingerprint == fingerprint) {
+        return Ok(Ok((connection, false)));
     }
-    Ok(build(object, server, ctx, client_id, client_secret, ca).map(|client| {
-        server.connect(Connection { client, fingerprint });
-        true
-    }))
+    let client = build(object, server, ctx, client_id, client_secret, ca);
+    Ok(client.map(|client| (Arc::new(Connection { client, fingerprint }), true)))
 }
 
 fn build(
@@ -194,7 +199,9 @@ async fn credentials(
     let name = &object.spec.credentials_ref.name;
     let missing = |what: String| Ok(Err(Finding::stalled(Reason::CredentialsMissing, what).looked_at_again()));
     let Some(secret) = Api::<Secret>::namespaced(ctx.client.clone(), namespace).get_opt(name).await? else {
-        return missing(format!("spec.credentialsRef: there is no Secret {name} in namespace {namespace}: create it with the keys client-id and client-secret"));
+        return missing(format!(
+            "spec.credentialsRef: there is no Secret {name} in namespace {namespace}: create it with the keys client-id and client-secret"
+        ));
     };
     let data = secret.data.unwrap_or_default();
     let text = |key: &str| {
@@ -218,8 +225,14 @@ async fn certificates(
     let text = map.and_then(|map| map.data).and_then(|mut data: BTreeMap<String, String>| data.remove(&reference.key));
     Ok(match text {
         Some(pem) if pem.contains("-----BEGIN CERTIFICATE-----") => Ok(Some(pem.into_bytes())),
-        Some(_) => Err(invalid_ca(&format!("key {} of ConfigMap {} holds no certificate (PEM)", reference.key, reference.name))),
-        None => Err(invalid_ca(&format!("there is no ConfigMap {} with a key {} in namespace {namespace}", reference.name, reference.key))),
+        Some(_) => Err(invalid_ca(&format!(
+            "key {} of ConfigMap {} holds no certificate (PEM)",
+            reference.key, reference.name
+        ))),
+        None => Err(invalid_ca(&format!(
+            "there is no ConfigMap {} with a key {} in namespace {namespace}",
+            reference.name, reference.key
+        ))),
     })
 }
 
@@ -252,4 +265,3 @@ impl RequestObserver for Counting {
         self.metrics.server_seconds.get_or_create(&label).observe(duration.as_secs_f64());
     }
 }
-

@@ -59,7 +59,8 @@ pub async fn depart(
         return Ok((ctx.retries.action(uid, finding.retry), "waiting"));
     }
     if abandon && (left_behind > 0 || !applications.is_empty()) {
-        let note = format!("{} applications and {left_behind} registrations are left to themselves", applications.len());
+        let note =
+            format!("{} applications and {left_behind} registrations are left to themselves", applications.len());
         ctx.events.publish(object, Tone::Warning, Reason::Abandoned, &note);
     }
     match ctx.kubernetes().release(object, FINALIZER).await {
@@ -101,10 +102,12 @@ fn obstacle(
         return None;
     }
     let waited = object.metadata.deletion_timestamp.as_ref().map(|since| ctx.now().duration_since(since.0));
-    let patience = SignedDuration::try_from(patience(None, object.spec.deletion.as_ref())).unwrap_or(SignedDuration::MAX);
+    let patience =
+        SignedDuration::try_from(patience(None, object.spec.deletion.as_ref())).unwrap_or(SignedDuration::MAX);
     if waited.is_some_and(|waited| waited >= patience) {
         return None;
     }
-    let message = format!("{left_behind} registrations still have to be deleted at the server: see status.pendingDeletions");
+    let message =
+        format!("{left_behind} registrations still have to be deleted at the server: see status.pendingDeletions");
     Some(Finding::passing(Reason::DeletionsPending, message, Retry::Backoff))
 }

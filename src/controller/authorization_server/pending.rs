@@ -78,7 +78,10 @@ pub async fn work_off(object: &AuthorizationServer, server: &Server, ctx: &Conte
     for entry in waiting.iter().take(TRIES) {
         match act(entry, server, ctx).await {
             Ok(()) => {
-                let note = format!("registration {} ({}), which had been left behind, is deleted", entry.client_id, entry.display_name);
+                let note = format!(
+                    "registration {} ({}), which had been left behind, is deleted",
+                    entry.client_id, entry.display_name
+                );
                 ctx.events.publish(object, Tone::Normal, Reason::Deleted, &note);
                 done.push(entry.client_id.clone());
             }

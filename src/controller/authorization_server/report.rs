@@ -20,10 +20,8 @@ pub async fn report(
 ) -> Result<(), Error> {
     super::catalogue::tell_all(object, ctx).await?;
     let applications = ctx.applications_of(&server.key);
-    let drifted = applications
-        .iter()
-        .filter(|app| app.status.as_ref().is_some_and(|status| !status.drift.is_empty()))
-        .count();
+    let drifted =
+        applications.iter().filter(|app| app.status.as_ref().is_some_and(|status| !status.drift.is_empty())).count();
     let (asked, finding) = match observed {
         Observed::Asked(asked) => (Some(asked), None),
         Observed::NotDue => (None, None),
@@ -65,8 +63,13 @@ fn announce(object: &AuthorizationServer, finding: Option<&Finding>, ctx: &Conte
                 ctx.events.publish(object, tone, finding.reason, &finding.message);
             }
         }
-        None if !ready.is_some_and(|condition| condition.status == "True") => {
-            ctx.events.publish(object, Tone::Normal, Reason::Connected, "the server answers, and its catalogue is published");
+        None if ready.is_none_or(|condition| condition.status != "True") => {
+            ctx.events.publish(
+                object,
+                Tone::Normal,
+                Reason::Connected,
+                "the server answers, and its catalogue is published",
+            );
         }
         None => {}
     }

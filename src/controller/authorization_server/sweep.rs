@@ -75,9 +75,10 @@ fn differs(app: &ExternalApplication, actual: &Registered) -> bool {
 }
 
 fn is_settled(app: &ExternalApplication) -> bool {
-    app.status.iter().flat_map(|status| &status.conditions).any(|condition| {
-        condition.type_ == "Ready" && condition.status == "True"
-    })
+    app.status
+        .iter()
+        .flat_map(|status| &status.conditions)
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 fn wake(app: &ExternalApplication, ctx: &Context) {

@@ -73,8 +73,16 @@ fn the_standard_keys_are_the_ones_that_workloads_rely_on() {
     assert_eq!(
         keys,
         [
-            "authorization-uri", "client-id", "client-secret", "issuer-uri", "jwk-set-uri", "provider", "redirect-uri",
-            "scope", "token-uri", "type"
+            "authorization-uri",
+            "client-id",
+            "client-secret",
+            "issuer-uri",
+            "jwk-set-uri",
+            "provider",
+            "redirect-uri",
+            "scope",
+            "token-uri",
+            "type"
         ]
     );
     assert_eq!(rendered.name, "invoice-sync-oauth");
@@ -103,7 +111,8 @@ fn a_config_map_never_carries_the_secret() {
 
 #[test]
 fn a_template_is_strict_and_its_error_names_the_key() {
-    let wrong = output(&serde_json::json!({"name": "x", "format": "Template", "template": {"app.conf": "{{ clientID }}"}}));
+    let wrong =
+        output(&serde_json::json!({"name": "x", "format": "Template", "template": {"app.conf": "{{ clientID }}"}}));
     let error = world().render(&wrong).err().expect("refused");
     assert_eq!((error.output.as_str(), error.key.as_str()), ("x", "app.conf"));
     assert!(!error.to_string().contains("s3cr&t"));
@@ -118,7 +127,8 @@ fn a_template_cannot_run_for_ever() {
 
 #[test]
 fn a_templated_secret_also_carries_what_the_operator_reads_back() {
-    let spec = serde_json::json!({"name": "x", "format": "Template", "template": {"a": "{{ clientId }}:{{ clientSecret }}"}});
+    let spec =
+        serde_json::json!({"name": "x", "format": "Template", "template": {"a": "{{ clientId }}:{{ clientSecret }}"}});
     let rendered = world().render(&output(&spec)).expect("rendered");
     assert_eq!(plain(&rendered)["a"], "id-9:s3cr&t");
     let (id, secret) = seen(rendered).intact_secret("app-uid", &ClientId::new("id-9")).expect("read back");
