@@ -4,6 +4,7 @@
 pub mod assets;
 pub mod control_plane;
 pub mod error;
+pub mod installation;
 pub mod kubeconfig;
 pub mod local_cloud;
 pub mod namespace;

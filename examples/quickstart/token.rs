@@ -1,0 +1,29 @@
+//! Using the published credentials as a workload does: one plain HTTP request, whatever the Secret says.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+use crate::support::{Context, Error, Result};
+
+/// Gets a token by client credentials and reads its claims. Neither secret nor token ever leaves this function.
+pub async fn claims(secret: &BTreeMap<String, String>) -> Result<Value> {
+    let of = |key: &str| secret.get(key).context(format!("the Secret has no key {key}"));
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", of("client-id")?),
+        ("client_secret", of("client-secret")?),
+        ("scope", of("scope")?),
+    ];
+    let response = reqwest::Client::new().post(of("token-uri")?).form(&form).send().await?;
+    let status = response.status();
+    let answer: Value = response.json().await?;
+    let Some(token) = answer["access_token"].as_str() else {
+        return Err(Error::new(format!("the token endpoint answered {status}: {}", answer["error"])));
+    };
+    let payload = token.split('.').nth(1).context("the token is no JWT")?;
+    let claims = URL_SAFE_NO_PAD.decode(payload).map_err(|_| Error::new("the token's claims are not base64"))?;
+    Ok(serde_json::from_slice(&claims)?)
+}
