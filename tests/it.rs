@@ -3,6 +3,7 @@
 mod admission;
 mod architecture;
 mod control_plane;
+mod drift;
 mod foreign_clients;
 mod local_cloud;
 #[allow(dead_code, unused_imports, reason = "the examples use parts that no test does")]

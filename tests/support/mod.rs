@@ -12,6 +12,8 @@ pub mod operator;
 pub mod peers;
 pub mod process;
 pub mod wait;
+#[cfg(test)]
+pub mod world;
 
 pub use control_plane::{ControlPlane, Options, shared};
 pub use error::{Context, Error, Result};

@@ -1,0 +1,277 @@
+//! A namespace with a local cloud, an operator that watches only it, and an AuthorizationServer that is Ready.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use extapp::api::external_application::ExternalApplicationStatus;
+use extapp::api::{AuthorizationServer, ExternalApplication};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+
+use super::error::{Context, Error, Result};
+use super::{ControlPlane, LocalCloud, Operator, Program, TestNamespace, apply_yaml_in, eventually, shared, wait_for};
+
+/// How long a test waits for anything: far longer than it takes.
+pub const LIMIT: Duration = Duration::from_secs(90);
+
+/// The keys of a Secret or ConfigMap.
+pub type Keys = BTreeMap<String, String>;
+
+pub struct World {
+    pub plane: &'static ControlPlane,
+    pub client: Client,
+    pub home: TestNamespace,
+    /// Other namespaces that the operator watches.
+    pub tenants: Vec<TestNamespace>,
+    pub cloud: LocalCloud,
+    pub operator: Operator,
+}
+
+/// How a world differs from the usual one.
+#[derive(Default)]
+pub struct Variations {
+    /// How many further namespaces the operator watches.
+    pub tenants: usize,
+    /// Lines below the `spec` of the AuthorizationServer, indented by two.
+    pub server: String,
+    pub operator: Vec<String>,
+    pub cloud: Vec<String>,
+}
+
+impl World {
+    pub async fn new(prefix: &str) -> Result<Self> {
+        Self::with(prefix, Variations::default()).await
+    }
+
+    pub async fn with(prefix: &str, variations: Variations) -> Result<Self> {
+        let plane = shared().await?;
+        let client = plane.admin_client().await?;
+        let home = plane.unique_namespace(prefix).await?;
+        let mut tenants = Vec::new();
+        for _ in 0..variations.tenants {
+            tenants.push(plane.unique_namespace(prefix).await?);
+        }
+        let program = Program::new(env!("CARGO_BIN_EXE_extapp"));
+        let cloud = LocalCloud::builder(program.clone()).fault_injection();
+        let cloud = variations.cloud.into_iter().fold(cloud, |cloud, arg| cloud.arg(arg)).start().await?;
+        let watched = std::iter::once(home.name()).chain(tenants.iter().map(TestNamespace::name));
+        let operator = Operator::builder(program, &plane.operator_kubeconfig())
+            .watch_namespaces(watched)
+            .identity(home.name())
+            .args(variations.operator)
+            .start()
+            .await?;
+        let world = Self { plane, client, home, tenants, cloud, operator };
+        world.apply(&world.cloud.credentials_manifest()?).await?;
+        world.apply(&world.server(&variations.server)).await?;
+        let ready = |server: Option<&AuthorizationServer>| {
+            server.and_then(|server| server.status.as_ref()).is_some_and(|status| ready(&status.conditions))
+        };
+        wait_for(world.servers(), "cloud", LIMIT, ready).await?;
+        Ok(world)
+    }
+
+    /// The manifest of the AuthorizationServer.
+    pub fn server(&self, more: &str) -> String {
+        format!(
+            "apiVersion: extapp.dev/v1alpha1\nkind: AuthorizationServer\nmetadata: {{name: cloud}}\nspec:\n  uipath: {{url: '{}', organization: {}}}\n  credentialsRef: {{name: local-cloud-admin}}\n{more}",
+            self.cloud.base_url(),
+            self.cloud.organization()
+        )
+    }
+
+    pub async fn apply(&self, yaml: &str) -> Result<()> {
+        apply_yaml_in(&self.client, self.home.name(), yaml).await.map(|_| ())
+    }
+
+    /// Applies a confidential application that asks for one application scope; `more` stands below its `spec`.
+    pub async fn confidential(&self, namespace: &str, name: &str, more: &str) -> Result<()> {
+        let yaml = format!(
+            "apiVersion: extapp.dev/v1alpha1\nkind: ExternalApplication\nmetadata: {{name: {name}}}\nspec:\n  serverRef: {{name: cloud, namespace: {}}}\n  type: Confidential\n  resources:\n  - name: UiPath.Orchestrator\n    applicationScopes: [OR.Queues]\n{more}",
+            self.home.name()
+        );
+        apply_yaml_in(&self.client, namespace, &yaml).await.map(|_| ())
+    }
+
+    pub fn servers(&self) -> Api<AuthorizationServer> {
+        Api::namespaced(self.client.clone(), self.home.name())
+    }
+
+    pub fn applications(&self, namespace: &str) -> Api<ExternalApplication> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    pub fn secrets(&self, namespace: &str) -> Api<Secret> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// Waits until the status of an application is as wanted.
+    pub async fn until(
+        &self,
+        namespace: &str,
+        name: &str,
+        wanted: impl Fn(&ExternalApplication, &ExternalApplicationStatus) -> bool + Send + 'static,
+    ) -> Result<ExternalApplication> {
+        let holds = move |app: Option<&ExternalApplication>| {
+            app.is_some_and(|app| {
+                app.status
+                    .as_ref()
+                    .is_some_and(|status| status.observed_generation == app.metadata.generation && wanted(app, status))
+            })
+        };
+        wait_for(self.applications(namespace), name, LIMIT, holds).await?.context("the application is gone")
+    }
+
+    pub async fn until_ready(&self, name: &str) -> Result<ExternalApplication> {
+        self.until(self.home.name(), name, |_, status| ready(&status.conditions)).await
+    }
+
+    /// Waits until `Ready` is False for this reason, and gives back the message.
+    pub async fn until_refused(&self, namespace: &str, name: &str, reason: &'static str) -> Result<String> {
+        let app = self.until(namespace, name, move |_, status| {
+            status.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "False" && c.reason == reason)
+        });
+        let status = app.await?.status.unwrap_or_default();
+        let ready = status.conditions.into_iter().find(|condition| condition.type_ == "Ready");
+        Ok(ready.map(|condition| condition.message).unwrap_or_default())
+    }
+
+    pub async fn until_gone(&self, namespace: &str, name: &str) -> Result<()> {
+        let api = self.applications(namespace);
+        eventually(&format!("{name} is gone"), LIMIT, async || Ok(api.get_opt(name).await?.is_none().then_some(())))
+            .await
+    }
+
+    /// What a Secret says.
+    pub async fn secret(&self, namespace: &str, name: &str) -> Result<Keys> {
+        let data = self.secrets(namespace).get(name).await?.data.unwrap_or_default();
+        Ok(data.into_iter().map(|(key, value)| (key, String::from_utf8_lossy(&value.0).into_owned())).collect())
+    }
+
+    pub async fn config_map(&self, name: &str) -> Result<Keys> {
+        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), self.home.name());
+        Ok(maps.get(name).await?.data.unwrap_or_default())
+    }
+
+    /// Whether the published credential gets a token.
+    pub async fn works(&self, keys: &Keys) -> Result<bool> {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", &keys["client-id"]),
+            ("client_secret", &keys["client-secret"]),
+            ("scope", "OR.Queues"),
+        ];
+        let answer = reqwest::Client::new().post(&keys["token-uri"]).form(&form).send().await?;
+        Ok(answer.status().is_success())
+    }
+
+    /// Calls the management API as its administrator.
+    pub async fn identity(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Result<Value> {
+        let secret = self.secret(self.home.name(), "local-cloud-admin").await?;
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", &secret["client-id"]),
+            ("client_secret", &secret["client-secret"]),
+            ("scope", "PM.OAuthApp"),
+        ];
+        let http = reqwest::Client::new();
+        let base = self.cloud.base_url();
+        let answer = http.post(format!("{base}/identity_/connect/token")).form(&form).send().await?;
+        let token: Value = answer.json().await?;
+        let url = format!("{}/identity_/api/{path}", self.cloud.url());
+        let mut request = http.request(method, url).bearer_auth(token["access_token"].as_str().unwrap_or_default());
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        if !status.is_success() {
+            return Err(Error::new(format!("{path}: {status} {text}")));
+        }
+        Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    pub async fn organization(&self) -> Result<String> {
+        let server = self.servers().get("cloud").await?;
+        server.status.and_then(|status| status.organization_id).context("the organization is not known")
+    }
+
+    /// Every registration of this name, read in full.
+    pub async fn registrations(&self, name: &str) -> Result<Vec<Value>> {
+        let organization = self.organization().await?;
+        let list = self.identity(reqwest::Method::GET, &format!("ExternalClient/{organization}"), None).await?;
+        let mut found = Vec::new();
+        for row in list.as_array().into_iter().flatten().filter(|row| row["name"] == name) {
+            let id = row["id"].as_str().unwrap_or_default();
+            found
+                .push(self.identity(reqwest::Method::GET, &format!("ExternalClient/{organization}/{id}"), None).await?);
+        }
+        Ok(found)
+    }
+
+    pub async fn registration(&self, name: &str) -> Result<Value> {
+        let mut found = self.registrations(name).await?;
+        if found.len() != 1 {
+            return Err(Error::new(format!("there are {} registrations named {name}", found.len())));
+        }
+        Ok(found.remove(0))
+    }
+
+    /// Deletes a registration behind the operator's back.
+    pub async fn delete_registration(&self, id: &str) -> Result<()> {
+        let organization = self.organization().await?;
+        self.identity(reqwest::Method::DELETE, &format!("ExternalClient/{organization}/{id}"), None).await.map(|_| ())
+    }
+
+    /// Makes a registration that nobody asked the operator for.
+    pub async fn foreign_registration(&self, name: &str) -> Result<Value> {
+        let body = json!({
+            "partitionGlobalId": self.organization().await?, "name": name, "isConfidential": true, "redirectUri": null,
+            "scopes": [{"name": "OR.Queues", "type": 1}]
+        });
+        self.identity(reqwest::Method::POST, "ExternalClient", Some(body)).await
+    }
+
+    /// Requests that changed something at the server, tokens aside.
+    pub fn server_writes(&self) -> Result<usize> {
+        let log = self.cloud.access_log()?;
+        let is_write = |line: &&String| !line.contains("\"GET\"") && !line.contains("/connect/token");
+        Ok(log.iter().filter(is_write).count())
+    }
+
+    /// The sum of a counter over its labels.
+    pub async fn metric(&self, name: &str) -> Result<f64> {
+        let text = self.operator.metrics().await?;
+        let lines = text.lines().filter(|line| line.starts_with(name) && !line.starts_with('#'));
+        Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+    }
+
+    /// Waits for so many further sweeps.
+    pub async fn sweeps(&self, count: usize) -> Result<()> {
+        for _ in 0..count {
+            let name = "extapp_server_last_sweep_timestamp_seconds";
+            let before = self.metric(name).await?;
+            eventually("another sweep", LIMIT, async || Ok((self.metric(name).await? > before).then_some(()))).await?;
+        }
+        Ok(())
+    }
+
+    /// The versions of all objects of ours in the namespace.
+    pub async fn versions(&self) -> Result<Vec<String>> {
+        let mut versions = Vec::new();
+        let everything = kube::api::ListParams::default();
+        versions.extend(self.servers().list(&everything).await?.iter().filter_map(ResourceExt::resource_version));
+        let applications = self.applications(self.home.name()).list(&everything).await?;
+        versions.extend(applications.iter().filter_map(ResourceExt::resource_version));
+        let secrets = self.secrets(self.home.name()).list(&everything).await?;
+        versions.extend(secrets.iter().filter_map(ResourceExt::resource_version));
+        let resources: Api<extapp::api::ApiResource> = Api::namespaced(self.client.clone(), self.home.name());
+        versions.extend(resources.list(&everything).await?.iter().filter_map(ResourceExt::resource_version));
+        Ok(versions)
+    }
+}
+
+pub fn ready(conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition]) -> bool {
+    conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
