@@ -5,6 +5,7 @@ mod architecture;
 mod control_plane;
 mod drift;
 mod foreign_clients;
+mod life;
 mod local_cloud;
 #[allow(dead_code, unused_imports, reason = "the examples use parts that no test does")]
 mod support;
