@@ -3,6 +3,7 @@
 mod admission;
 mod architecture;
 mod control_plane;
+mod crash;
 mod drift;
 mod foreign_clients;
 mod life;

@@ -5,6 +5,8 @@ pub mod assets;
 pub mod control_plane;
 pub mod error;
 pub mod installation;
+#[cfg(test)]
+pub mod gate;
 pub mod kubeconfig;
 pub mod local_cloud;
 pub mod namespace;

@@ -8,8 +8,11 @@ use extapp::api::{AuthorizationServer, ExternalApplication};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::error::{Context, Error, Result};
+use super::assets::scratch;
+use super::gate::Gate;
 use super::{ControlPlane, LocalCloud, Operator, Program, TestNamespace, apply_yaml_in, eventually, shared, wait_for};
 
 /// How long a test waits for anything: far longer than it takes.
@@ -26,6 +29,10 @@ pub struct World {
     pub tenants: Vec<TestNamespace>,
     pub cloud: LocalCloud,
     pub operator: Operator,
+    /// Between the operator and everything that it writes to, where that was asked for.
+    pub gate: Option<Gate>,
+    server_url: String,
+    _scratch: TempDir,
 }
 
 /// How a world differs from the usual one.
@@ -37,6 +44,8 @@ pub struct Variations {
     pub server: String,
     pub operator: Vec<String>,
     pub cloud: Vec<String>,
+    /// Puts a gate between the operator and the rest.
+    pub gated: bool,
 }
 
 impl World {
@@ -55,14 +64,24 @@ impl World {
         let program = Program::new(env!("CARGO_BIN_EXE_extapp"));
         let cloud = LocalCloud::builder(program.clone()).fault_injection();
         let cloud = variations.cloud.into_iter().fold(cloud, |cloud, arg| cloud.arg(arg)).start().await?;
+        let directory = scratch("world-")?;
+        let gate = variations.gated.then(Gate::default);
+        let (server_url, kubeconfig) = match &gate {
+            None => (cloud.base_url().to_owned(), plane.operator_kubeconfig()),
+            Some(gate) => {
+                let kubeconfig = directory.path().join("kubeconfig");
+                gated_kubeconfig(plane, &gate.in_front_of(plane.url()).await?, &kubeconfig)?;
+                (gate.in_front_of(cloud.base_url()).await?, kubeconfig)
+            }
+        };
         let watched = std::iter::once(home.name()).chain(tenants.iter().map(TestNamespace::name));
-        let operator = Operator::builder(program, &plane.operator_kubeconfig())
+        let operator = Operator::builder(program, &kubeconfig)
             .watch_namespaces(watched)
             .identity(home.name())
             .args(variations.operator)
             .start()
             .await?;
-        let world = Self { plane, client, home, tenants, cloud, operator };
+        let world = Self { plane, client, home, tenants, cloud, operator, gate, server_url, _scratch: directory };
         world.apply(&world.cloud.credentials_manifest()?).await?;
         world.apply(&world.server(&variations.server)).await?;
         let ready = |server: Option<&AuthorizationServer>| {
@@ -76,7 +95,7 @@ impl World {
     pub fn server(&self, more: &str) -> String {
         format!(
             "apiVersion: extapp.dev/v1alpha1\nkind: AuthorizationServer\nmetadata: {{name: cloud}}\nspec:\n  uipath: {{url: '{}', organization: {}}}\n  credentialsRef: {{name: local-cloud-admin}}\n{more}",
-            self.cloud.base_url(),
+            self.server_url,
             self.cloud.organization()
         )
     }
@@ -274,4 +293,16 @@ impl World {
 
 pub fn ready(conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition]) -> bool {
     conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// The operator's kubeconfig, through a proxy without TLS.
+fn gated_kubeconfig(plane: &ControlPlane, proxy: &str, path: &std::path::Path) -> Result<()> {
+    let mut config = kube::config::Kubeconfig::read_from(plane.operator_kubeconfig())?;
+    for cluster in config.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
+        cluster.server = Some(proxy.to_owned());
+        cluster.certificate_authority_data = None;
+        cluster.certificate_authority = None;
+    }
+    std::fs::write(path, serde_saphyr::to_string(&config)?)?;
+    Ok(())
 }
