@@ -32,7 +32,8 @@ impl Scene {
         match self {
             Self::Create => world.confidential(world.home.name(), name, "").await,
             Self::Update => {
-                let resources = json!([{"name": "UiPath.Orchestrator", "applicationScopes": ["OR.Queues", "OR.Default"]}]);
+                let resources =
+                    json!([{"name": "UiPath.Orchestrator", "applicationScopes": ["OR.Queues", "OR.Default"]}]);
                 let patch = Patch::Merge(json!({"spec": {"resources": resources}}));
                 api.patch(name, &PatchParams::default(), &patch).await?;
                 Ok(())
@@ -76,7 +77,11 @@ async fn complete(world: &World, name: &str) -> Result<Option<()>> {
         && wanted.iter().all(|scope| granted.contains(&format!("\"{scope}\"")))
         && known == status.credentials.len()
         && world.works(&keys).await?;
-    if holds { Ok(Some(())) } else { Err(Error::new(format!("ready or not: {status:?}, {known} secrets at the server"))) }
+    if holds {
+        Ok(Some(()))
+    } else {
+        Err(Error::new(format!("ready or not: {status:?}, {known} secrets at the server")))
+    }
 }
 
 async fn sweep(scene: Scene, stop: Stop) -> Result<()> {
@@ -103,7 +108,12 @@ async fn sweep(scene: Scene, stop: Stop) -> Result<()> {
             world.operator.restart().await?;
         }
         gate.thaw();
-        scene.settle(&world, &name).await.context(format!("{scene:?} {stop:?} {effect} of {effects}"))?;
+        let settled = scene.settle(&world, &name).await;
+        settled.map_err(|error| {
+            let logs = world.operator.logs();
+            let tail: Vec<&str> = logs.lines().rev().take(30).collect::<Vec<_>>().into_iter().rev().collect();
+            Error::new(format!("{scene:?} {stop:?} {effect} of {effects}: {error}\n{}", tail.join("\n")))
+        })?;
     }
     Ok(())
 }

@@ -10,4 +10,5 @@ mod life;
 mod local_cloud;
 #[allow(dead_code, unused_imports, reason = "the examples use parts that no test does")]
 mod support;
+mod tenancy;
 mod uipath_backend;

@@ -53,7 +53,8 @@ impl Gate {
         let own = format!("http://{}", listener.local_addr()?);
         // The API server's certificate is its own; what is tested here is not TLS.
         let http = reqwest::Client::builder().danger_accept_invalid_certs(true).no_proxy().build()?;
-        let proxy = Proxy { gate: self.clone(), upstream: upstream.trim_end_matches('/').into(), own: own.clone(), http };
+        let proxy =
+            Proxy { gate: self.clone(), upstream: upstream.trim_end_matches('/').into(), own: own.clone(), http };
         let router = Router::new().fallback(forward).with_state(proxy);
         tokio::spawn(async move { axum::serve(listener, router).await });
         Ok(own)

@@ -4,9 +4,9 @@
 pub mod assets;
 pub mod control_plane;
 pub mod error;
-pub mod installation;
 #[cfg(test)]
 pub mod gate;
+pub mod installation;
 pub mod kubeconfig;
 pub mod local_cloud;
 pub mod namespace;

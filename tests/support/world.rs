@@ -10,8 +10,8 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::error::{Context, Error, Result};
 use super::assets::scratch;
+use super::error::{Context, Error, Result};
 use super::gate::Gate;
 use super::{ControlPlane, LocalCloud, Operator, Program, TestNamespace, apply_yaml_in, eventually, shared, wait_for};
 
@@ -62,7 +62,8 @@ impl World {
             tenants.push(plane.unique_namespace(prefix).await?);
         }
         let program = Program::new(env!("CARGO_BIN_EXE_extapp"));
-        let cloud = LocalCloud::builder(program.clone()).fault_injection();
+        // What a test itself reads must not use up what the operator may.
+        let cloud = LocalCloud::builder(program.clone()).fault_injection().arg("--rate-limit-get").arg("0");
         let cloud = variations.cloud.into_iter().fold(cloud, |cloud, arg| cloud.arg(arg)).start().await?;
         let directory = scratch("world-")?;
         let gate = variations.gated.then(Gate::default);
