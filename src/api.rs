@@ -59,3 +59,6 @@ fn without_nullable(schema: &mut JSONSchemaProps) {
         without_nullable(values);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! All tests that need more than one module, as one program: it is linked once, and its tests share one control plane.
 
+mod admission;
 mod architecture;
 mod control_plane;
 mod foreign_clients;

@@ -52,8 +52,10 @@ pub struct AuthorizationServerSpec {
     /// Which scopes applications may ask for. A `*` is allowed as the last character: `OR.*`. Absent: any scope of the
     /// server's catalogue. An empty list: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 256), inner(length(min = 1, max = 128), regex(pattern = r"^[^*\s]*\*?$")))]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 128)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
+    #[x_kube(validation = Rule::new(r"self.all(s, s.matches('^[^*\\s]*[*]?$'))")
+        .message("every entry must be one scope, such as OR.Jobs; `*` is allowed as its last character only, as in OR.*"))]
     pub allowed_scopes: Option<Vec<String>>,
     /// Limits on what namespaces may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]

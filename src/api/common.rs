@@ -37,7 +37,13 @@ pub struct Deletion {
 /// A duration as people write it: `90s`, `30m`, `1h`, `7d`, or several of these one after the other (`1h30m`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct HumanDuration(#[schemars(length(min = 2, max = 32), regex(pattern = r"^([0-9]{1,6}[smhd])+$"))] pub String);
+pub struct HumanDuration(
+    #[schemars(length(max = 32), extend("x-kubernetes-validations" = [{
+        "rule": "self.matches('^([0-9]{1,6}[smhd])+$') && self.matches('[1-9]')",
+        "message": "must be a duration such as 90s, 30m, 1h30m or 7d, and more than nothing"
+    }]))]
+    pub String,
+);
 
 impl HumanDuration {
     /// `None` where the text is not a duration; the schema refuses such text at admission.
@@ -83,7 +89,13 @@ pub struct LabelSelector {
 /// The value of a label.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct LabelValue(#[schemars(length(max = 63))] pub String);
+pub struct LabelValue(
+    #[schemars(length(max = 63), extend("x-kubernetes-validations" = [{
+        "rule": "self.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$')",
+        "message": "must be a Kubernetes label value: letters, digits, `-`, `_` and `.`, with a letter or digit at both ends"
+    }]))]
+    pub String,
+);
 
 /// One condition on a label.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]

@@ -127,13 +127,17 @@ pub struct RequestedResource {
     pub name: String,
     /// Scopes for a signed-in person: what the application may do for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 128), inner(length(min = 1, max = 128), regex(pattern = r"^[^\s*]+$")))]
+    #[schemars(length(max = 128), inner(length(min = 1, max = 128)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
+    #[x_kube(validation = Rule::new(r"self.all(s, s.matches('^[^\\s*]+$'))")
+        .message("every scope must be one name, such as OR.Jobs.Read: no `*`, no white space"))]
     pub user_scopes: Vec<String>,
     /// Scopes for the application itself, through client credentials. Confidential applications only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 128), inner(length(min = 1, max = 128), regex(pattern = r"^[^\s*]+$")))]
+    #[schemars(length(max = 128), inner(length(min = 1, max = 128)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
+    #[x_kube(validation = Rule::new(r"self.all(s, s.matches('^[^\\s*]+$'))")
+        .message("every scope must be one name, such as OR.Jobs.Read: no `*`, no white space"))]
     pub application_scopes: Vec<String>,
 }
 
@@ -144,7 +148,9 @@ pub struct RequestedResource {
     .message("template must be set with `format: Template`, and only with it"))]
 pub struct Output {
     /// The object's name. With `immutable: true` a short hash is appended, and `status.binding` names the current one.
-    #[schemars(length(min = 1, max = 244), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 244))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')")
+        .message("must be a name that Kubernetes takes for a Secret: small letters, digits, `-` and `.`, such as invoice-sync-oauth"))]
     pub name: String,
     /// Secret or ConfigMap. A ConfigMap never carries the client secret. Default: Secret for a Confidential application,
     /// ConfigMap for a NonConfidential one.
@@ -169,12 +175,16 @@ pub struct Output {
     #[schemars(extend("maxProperties" = 32))]
     #[x_kube(validation = Rule::new("self.all(k, size(k) <= 317 && !k.startsWith('extapp.dev/') && k != 'app.kubernetes.io/managed-by')")
         .message("the labels app.kubernetes.io/managed-by and extapp.dev/… are the operator's own"))]
+    #[x_kube(validation = Rule::new("self.all(k, k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))")
+        .message("a key of labels must be a Kubernetes label key, such as team or example.com/team"))]
     pub labels: BTreeMap<String, super::common::LabelValue>,
     /// Annotations of the object. Nothing is copied from the application.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
     #[x_kube(validation = Rule::new("self.all(k, size(k) <= 317 && !k.startsWith('extapp.dev/'))")
         .message("annotations of extapp.dev/… are the operator's own"))]
+    #[x_kube(validation = Rule::new("self.all(k, k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))")
+        .message("a key of annotations must be a Kubernetes annotation key, such as team or example.com/team"))]
     pub annotations: BTreeMap<String, AnnotationText>,
     /// Make the object immutable and name it `<name>-<short hash>`; a change makes a new one. Pods that run keep what
     /// they were started with; an old object goes when its credential does.

@@ -5,12 +5,16 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::registration::{Registered, SecretId};
+use super::registration::{Registered, SecretId, SecretInfo};
 use crate::api::external_application::{CredentialKind, CredentialState, CredentialStatus};
 
 /// How long a secret that was published stays valid after another one replaced it, so that what still runs with it can
 /// be restarted.
 pub const RETIREMENT: Duration = Duration::from_hours(1);
+
+/// How far the time that the server gives to the secret of a create may be from the time at which we sent it: a request
+/// that takes long, and clocks that differ.
+const CREATE_WINDOW: Duration = Duration::from_secs(600);
 
 /// How a secret that the operator added is marked at the server, so that one whose value was lost can be told apart from
 /// those that people made.
@@ -27,26 +31,34 @@ pub struct Current {
 }
 
 /// The secrets of a registration that can be removed now: replaced long enough ago, or added by us and never published.
+/// One whose time has come is named even if the server no longer has it, so that the status can forget it.
 pub fn removable(
     old: &[CredentialStatus],
     current: Option<&SecretId>,
     detail: &Registered,
     uid: &str,
-    never_published: bool,
+    lost_create: Option<Timestamp>,
     now: Timestamp,
 ) -> Vec<SecretId> {
     let marker = marker(uid);
     let known = |id: &SecretId| old.iter().find(|credential| credential.id == id.as_str());
-    detail
+    let unknown = detail
         .secrets
         .iter()
-        .filter(|secret| Some(&secret.id) != current)
-        .filter(|secret| match known(&secret.id) {
-            Some(credential) => is_due(credential, now),
-            None => never_published || secret.description.as_deref() == Some(marker.as_str()),
+        .filter(|secret| known(&secret.id).is_none())
+        .filter(|secret| {
+            secret.description.as_deref() == Some(marker.as_str())
+                || lost_create.is_some_and(|sent| came_with_the_create(secret, sent))
         })
-        .map(|secret| secret.id.clone())
-        .collect()
+        .map(|secret| secret.id.clone());
+    let due = old.iter().filter(|credential| is_due(credential, now)).map(|credential| SecretId::new(&credential.id));
+    unknown.chain(due).filter(|id| Some(id) != current).collect()
+}
+
+/// Whether a secret is the one that a create of this time made: later ones may be anybody's.
+fn came_with_the_create(secret: &SecretInfo, sent: Timestamp) -> bool {
+    let window = SignedDuration::try_from(CREATE_WINDOW).unwrap_or(SignedDuration::ZERO);
+    secret.created_at.is_none_or(|created| created.duration_since(sent).abs() <= window)
 }
 
 fn is_due(credential: &CredentialStatus, now: Timestamp) -> bool {
@@ -126,8 +138,8 @@ mod tests {
         let detail = Registered { secrets: vec![secret_info("1", None), secret_info("2", None)], ..registered("id") };
         let later = NOON + SignedDuration::try_from(RETIREMENT).expect("fits");
         let two = SecretId::new("2");
-        assert!(removable(&second, Some(&two), &detail, "app-uid", false, NOON).is_empty());
-        let due = removable(&second, Some(&two), &detail, "app-uid", false, later);
+        assert!(removable(&second, Some(&two), &detail, "app-uid", None, NOON).is_empty());
+        let due = removable(&second, Some(&two), &detail, "app-uid", None, later);
         assert_eq!(ids(&due), ["1"]);
         assert_eq!(after(&second, Some(&current("2")), &due, later).len(), 1);
     }
@@ -142,14 +154,20 @@ mod tests {
         ];
         let detail = Registered { secrets, ..registered("id") };
         let one = SecretId::new("1");
-        assert_eq!(ids(&removable(&[], Some(&one), &detail, "app-uid", false, NOON)), ["2"]);
+        assert_eq!(ids(&removable(&[], Some(&one), &detail, "app-uid", None, NOON)), ["2"]);
     }
 
     #[test]
     fn of_a_registration_whose_create_was_lost_no_other_secret_was_ever_published() {
-        let detail = Registered { secrets: vec![secret_info("1", None), secret_info("2", None)], ..registered("id") };
+        let later = SecretInfo { created_at: Some(NOON + SignedDuration::from_secs(3_600)), ..secret_info("3", None) };
+        let secrets = vec![secret_info("1", None), secret_info("2", None), later];
+        let detail = Registered { secrets, ..registered("id") };
         let two = SecretId::new("2");
-        assert_eq!(ids(&removable(&[], Some(&two), &detail, "app-uid", true, NOON)), ["1"]);
+        assert_eq!(
+            ids(&removable(&[], Some(&two), &detail, "app-uid", Some(NOON), NOON)),
+            ["1"],
+            "a later one may be anybody's"
+        );
     }
 
     #[test]

@@ -1,14 +1,19 @@
 //! Builders for tests: a test says only what matters to it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
+use super::intent::{Intent, Search, digest};
+use super::observed::{FINALIZER, LeftOver, Observed, OutputRef, RegistrationSeen, ServerFacts, ServerSeen};
+use super::outputs::{CREDENTIAL, Key, Rendered, SeenOutput, render};
 use super::registration::{
-    Catalogue, CatalogueScope, ClientId, ClientType, Desired, Endpoints, Grant, Registered, Resource, Scope, SecretId,
-    SecretInfo,
+    Catalogue, CatalogueScope, ClientId, ClientSecret, ClientType, Credential, Desired, Endpoints, Grant, Registered,
+    Resource, Scope, SecretId, SecretInfo,
 };
-use crate::api::{AuthorizationServer, ExternalApplication};
+use super::validate::{Valid, validate};
+use crate::api::{AuthorizationServer, ExternalApplication, PENDING};
 
 /// A fixed instant.
 pub const NOON: Timestamp = Timestamp::constant(1_790_000_000, 0);
@@ -90,4 +95,146 @@ pub fn catalogue() -> Catalogue {
             resource("UiPath.AICenter", vec![scope("AI.Deployer", &[Grant::Application])]),
         ],
     }
+}
+
+/// The server, connected.
+pub fn facts() -> ServerFacts {
+    ServerFacts {
+        provider: "uipath",
+        endpoints: Arc::new(endpoints()),
+        catalogue: Arc::new(catalogue()),
+        own_client_id: ClientId::new("operator"),
+    }
+}
+
+/// What a pass sees of an application for which nothing has been done yet.
+pub fn observed() -> Observed {
+    Observed {
+        server: Some(Arc::new(server())),
+        admitted: true,
+        seen: ServerSeen::Usable(facts()),
+        outputs: Vec::new(),
+        left_over: Vec::new(),
+        held: None,
+        registration: RegistrationSeen::None { namesakes: Vec::new() },
+        older_siblings: 0,
+        claimant: None,
+        suspect: false,
+    }
+}
+
+/// One word after the other, as a test needs them.
+#[allow(clippy::return_self_not_must_use, reason = "a test that drops it does nothing")]
+impl Observed {
+    pub fn registration(mut self, registration: RegistrationSeen) -> Self {
+        self.registration = registration;
+        self
+    }
+
+    pub fn present(self, actual: Registered) -> Self {
+        self.registration(RegistrationSeen::Present(Box::new(actual)))
+    }
+
+    pub fn unread(self, id: &str) -> Self {
+        self.registration(RegistrationSeen::Unread(ClientId::new(id)))
+    }
+
+    pub fn missing(self, id: &str) -> Self {
+        self.registration(RegistrationSeen::Missing { id: ClientId::new(id), namesakes: Vec::new() })
+    }
+
+    pub fn unsettled(self, intent: &Intent, candidates: &[Registered]) -> Self {
+        let search = Search { candidates: candidates.to_vec(), ..Search::default() };
+        self.registration(RegistrationSeen::Unsettled { intent: intent.clone(), hold: None, search })
+    }
+
+    pub fn output(mut self, object: SeenOutput) -> Self {
+        self.outputs.push(object);
+        self
+    }
+
+    /// An object of ours that the spec does not name, which is also read.
+    pub fn left_over(mut self, object: SeenOutput, immutable: bool) -> Self {
+        self.left_over.push(LeftOver {
+            output: OutputRef { kind: object.kind, name: object.name.clone(), uid: object.uid.clone() },
+            credential: object.annotations.get(CREDENTIAL).cloned(),
+            immutable,
+        });
+        self.output(object)
+    }
+
+    /// A secret that the server gave out and that no object carries yet.
+    pub fn holding(mut self, id: &str) -> Self {
+        self.held = Some(Arc::new(Credential {
+            id: Some(SecretId::new(id)),
+            secret: ClientSecret::new("held"),
+            created_at: None,
+            expires_at: None,
+        }));
+        self
+    }
+}
+
+/// The application after a create of unknown outcome.
+pub fn with_intent(mut app: ExternalApplication, intent: &Intent) -> ExternalApplication {
+    let text = serde_json::to_string(intent).expect("an intent");
+    app.metadata.annotations.get_or_insert_default().insert(PENDING.into(), text);
+    guarded(app)
+}
+
+pub fn intent() -> Intent {
+    Intent {
+        name: "Invoice sync".into(),
+        digest: digest(&desired()),
+        known: vec![ClientId::new("id-7")],
+        replaces: None,
+        holder: "me".into(),
+        at: NOON - SignedDuration::from_secs(60),
+    }
+}
+
+pub fn guarded(mut app: ExternalApplication) -> ExternalApplication {
+    app.metadata.finalizers = Some(vec![FINALIZER.into()]);
+    app
+}
+
+/// The application after its spec was brought about, with this registration and this secret.
+pub fn settled(app: ExternalApplication, client_id: &str, secret: &str) -> ExternalApplication {
+    let mut app = guarded(app);
+    app.status = parse(serde_json::json!({
+        "observedGeneration": 1, "clientId": client_id,
+        "credentials": [{"id": secret, "kind": "Secret", "state": "Active", "createdAt": "2026-01-01T00:00:00Z"}],
+        "conditions": [{
+            "type": "Ready", "status": "True", "reason": "Ready", "message": "", "observedGeneration": 1,
+            "lastTransitionTime": "2026-01-01T00:00:00Z"
+        }]
+    }));
+    app
+}
+
+/// The only output of the application, as it was published for this registration with this secret.
+pub fn published(app: &ExternalApplication, client_id: &str, secret: &str) -> SeenOutput {
+    let valid = valid(app, &observed().unread(client_id));
+    let (client_id, id, value) = (ClientId::new(client_id), SecretId::new(secret), ClientSecret::new("s3cr&t"));
+    let key = valid.confidential().then_some(Key { id: &id, secret: &value });
+    seen_output(render(&valid.outputs[0], &valid.facts(&client_id), key).expect("rendered"))
+}
+
+/// An object of ours that says this.
+pub fn seen_output(rendered: Rendered) -> SeenOutput {
+    SeenOutput {
+        kind: rendered.kind,
+        uid: format!("uid-of-{}", rendered.name),
+        name: rendered.name,
+        resource_version: "7".into(),
+        ours: true,
+        content: rendered.content,
+        labels: rendered.labels,
+        annotations: rendered.annotations,
+    }
+}
+
+/// An application whose spec passes every check.
+pub fn valid(app: &ExternalApplication, seen: &Observed) -> Valid {
+    validate(app, seen, NOON).expect("a spec that may be acted on")
 }

@@ -82,6 +82,8 @@ pub struct Search {
     pub candidates: Vec<Registered>,
     /// How many other applications have an unsettled intent with the same name and digest.
     pub twins: usize,
+    /// The registrations that carry the name which the spec asks for now: it may have been edited since.
+    pub namesakes: Vec<ClientId>,
 }
 
 /// How an unsettled intent ends.
@@ -169,7 +171,7 @@ mod tests {
     }
 
     fn search(ids: &[&str]) -> Search {
-        Search { candidates: ids.iter().map(|id| registered(id)).collect(), twins: 0 }
+        Search { candidates: ids.iter().map(|id| registered(id)).collect(), ..Search::default() }
     }
 
     #[test]
@@ -195,13 +197,14 @@ mod tests {
     fn a_new_one_of_our_name_but_with_other_scopes_is_never_taken_over() {
         let mut other = registered("id-9");
         other.scopes.clear();
-        let search = Search { candidates: vec![other], twins: 0 };
+        let search = Search { candidates: vec![other], ..Search::default() };
         assert_eq!(settle(&intent(), &search, late()), Settlement::Ambiguous(vec![ClientId::new("id-9")]));
     }
 
     #[test]
     fn twins_that_crashed_together_share_out_what_they_made() {
-        let search = Search { candidates: vec![registered("id-9"), registered("id-8")], twins: 1 };
+        let candidates = vec![registered("id-9"), registered("id-8")];
+        let search = Search { candidates, twins: 1, ..Search::default() };
         assert_eq!(settle(&intent(), &search, NOON), Settlement::TakeOver(ClientId::new("id-8")));
     }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::intent::{Intent, Search};
 use super::outputs::SeenOutput;
 use super::reason::Reason;
-use super::registration::{Catalogue, ClientId, Credential, Endpoints, Registered};
+use super::registration::{Catalogue, ClientId, Credential, Endpoints, Registered, SecretId};
 use crate::api::external_application::OutputKind;
 use crate::api::{ABANDON, AuthorizationServer, ExternalApplication, PENDING};
 
@@ -180,7 +180,7 @@ fn was_settled(app: &ExternalApplication) -> bool {
 pub fn look(app: &ExternalApplication, outputs: &[SeenOutput], suspect: bool, now: Timestamp) -> Look {
     let named_by_status = status_client_id(app);
     if let Some(adopt) = &app.spec.adopt
-        && named_by_status.is_none()
+        && (named_by_status.is_none() || unsettled_intent(app).is_some())
     {
         return Look::Detail(ClientId::new(&adopt.client_id));
     }
@@ -195,7 +195,12 @@ pub fn look(app: &ExternalApplication, outputs: &[SeenOutput], suspect: bool, no
     };
     let uid = app.metadata.uid.as_deref().unwrap_or_default();
     let confidential = app.spec.r#type == crate::api::external_application::ApplicationType::Confidential;
-    let lost = confidential && !outputs.iter().any(|output| output.intact_secret(uid, &id).is_some());
+    // An object can be intact and yet carry a secret that was removed long ago: someone brought it back from a backup.
+    let reported = |secret: &SecretId| {
+        app.status.iter().flat_map(|status| &status.credentials).any(|credential| credential.id == secret.as_str())
+    };
+    let intact = |output: &SeenOutput| output.intact_secret(uid, &id).is_some_and(|(secret, _)| reported(&secret));
+    let lost = confidential && !outputs.iter().any(intact);
     if suspect || lost || !was_settled(app) || retirement_due(app, now) { Look::Detail(id) } else { Look::Nothing }
 }
 

@@ -10,7 +10,7 @@ use super::outputs::{Key, ResolvedOutput, SeenOutput, render};
 use super::registration::{ClientId, ClientSecret, Registered, SecretId};
 use super::validate::Valid;
 use crate::api::ExternalApplication;
-use crate::api::external_application::{CredentialStatus, FieldDifference, OutputKind};
+use crate::api::external_application::{CredentialState, CredentialStatus, FieldDifference, OutputKind};
 
 /// One thing to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -73,10 +73,11 @@ pub fn plan(app: &ExternalApplication, valid: &Valid, seen: &Observed, at: Circu
     let drift = uncorrected(app, valid, seen);
     let Some((id, actual)) = known_registration(valid, seen) else {
         let steps = match &seen.registration {
-            RegistrationSeen::None { namesakes } => register(valid, seen, namesakes, None, at),
-            RegistrationSeen::Missing { id, namesakes } => register(valid, seen, namesakes, Some(id), at),
-            RegistrationSeen::Unsettled { intent, .. } => {
-                register(valid, seen, &intent.known, intent.replaces.as_ref(), at)
+            RegistrationSeen::None { namesakes } => register(valid, seen, namesakes.clone(), None, at),
+            RegistrationSeen::Missing { id, namesakes } => register(valid, seen, namesakes.clone(), Some(id), at),
+            RegistrationSeen::Unsettled { intent, search, .. } => {
+                let known = [intent.known.as_slice(), &search.namesakes].concat();
+                register(valid, seen, known, intent.replaces.as_ref(), at)
             }
             _ => Vec::new(),
         };
@@ -108,12 +109,14 @@ fn known_registration<'a>(valid: &Valid, seen: &'a Observed) -> Option<(ClientId
 fn register(
     valid: &Valid,
     seen: &Observed,
-    namesakes: &[ClientId],
+    mut known: Vec<ClientId>,
     replaces: Option<&ClientId>,
     at: Circumstances<'_>,
 ) -> Vec<Step> {
-    let mut known = namesakes.to_vec();
+    // An object that already names a registration must not look as if the coming create had led to that one.
+    known.extend(seen.outputs.iter().filter_map(SeenOutput::client_id));
     known.sort();
+    known.dedup();
     let intent = Intent {
         name: valid.desired.display_name.clone(),
         digest: digest(&valid.desired),
@@ -147,26 +150,31 @@ fn converge(
     if !has_finalizer(app) && !valid.observe_only {
         steps.push(Step::Guard);
     }
-    if let Some(actual) = actual.filter(|_| !valid.observe_only) {
-        let differences = difference::between(&valid.desired, actual);
-        if !differences.is_empty() {
-            steps.push(Step::Update { id: id.clone(), differences });
-        }
-    }
+    // One that a lost create made is known by what was asked for then. It is changed only after an object names it: a
+    // crash in between would leave nothing that proves it to be ours.
+    let (first, last) = if valid.taken_over.is_some() { (None, actual) } else { (actual, None) };
+    steps.extend(first.and_then(|actual| update(valid, actual)));
     let mint = valid.confidential() && secret.is_none() && !valid.observe_only;
     if mint {
         steps.push(Step::AddSecret(id.clone()));
     }
-    let current = secret.map(|(id, _)| id.clone());
+    let current = secret.map(|(id, _)| id);
+    let secrets_seen = actual.filter(|_| !valid.observe_only);
+    let recorded = credentials_of(app, id);
+    let removable = secrets_seen.map(|actual| to_remove(app, valid, current, actual, at.now)).unwrap_or_default();
     if secret.is_some() || mint || !valid.confidential() {
         steps.extend(publish(valid, id, secret, seen));
+        steps.extend(left_over(recorded, seen, current, &removable, valid.observe_only || mint));
     }
-    let secrets_seen = actual.filter(|_| !valid.observe_only);
-    let removable =
-        secrets_seen.map(|actual| to_remove(app, valid, current.as_ref(), actual, at.now)).unwrap_or_default();
-    steps.extend(left_over(app, seen, current.as_ref(), &removable, valid.observe_only || mint));
+    steps.extend(last.and_then(|actual| update(valid, actual)));
     steps.extend(removable.into_iter().map(|secret| Step::RetireSecret { id: id.clone(), secret }));
     steps
+}
+
+fn update(valid: &Valid, actual: &Registered) -> Option<Step> {
+    let differences = difference::between(&valid.desired, actual);
+    let due = !valid.observe_only && !differences.is_empty();
+    due.then(|| Step::Update { id: actual.client_id.clone(), differences })
 }
 
 /// The secret that is published, or that the server gave out and that only has to be written.
@@ -178,29 +186,53 @@ fn usable_secret(
     seen: &Observed,
     now: Timestamp,
 ) -> Option<(SecretId, ClientSecret)> {
-    let published = seen.outputs.iter().find_map(|output| output.intact_secret(&valid.uid, id));
+    let published = seen.outputs.iter().filter_map(|output| output.intact_secret(&valid.uid, id));
     let held = || {
         let held = seen.held.as_ref()?;
         Some((held.id.clone()?, ClientSecret::new(held.secret.expose())))
     };
-    published.or_else(held).filter(|(secret, _)| !gone_at_server(app, secret, actual, now))
+    // Versions of an immutable object carry secrets of several ages. One that the status does not list yet is the newest.
+    let age = |secret: &SecretId| {
+        let rank = match credentials_of(app, id).iter().find(|credential| credential.id == secret.as_str()) {
+            None => 2,
+            Some(credential) if credential.state == CredentialState::Active => 1,
+            Some(_) => 0,
+        };
+        let known = actual.and_then(|actual| actual.secrets.iter().find(|known| known.id == *secret));
+        (rank, known.and_then(|known| known.created_at))
+    };
+    published
+        .chain(held())
+        .filter(|(secret, _)| !gone_at_server(app, id, secret, actual, now))
+        .max_by_key(|(secret, _)| age(secret))
 }
 
 /// Whether the server no longer has the secret. One that was just made is given time to show.
-fn gone_at_server(app: &ExternalApplication, secret: &SecretId, actual: Option<&Registered>, now: Timestamp) -> bool {
+fn gone_at_server(
+    app: &ExternalApplication,
+    id: &ClientId,
+    secret: &SecretId,
+    actual: Option<&Registered>,
+    now: Timestamp,
+) -> bool {
     let Some(actual) = actual else { return false };
     if actual.secrets.iter().any(|known| known.id == *secret) {
         return false;
     }
-    let recorded = credentials(app).iter().find(|credential| credential.id == secret.as_str());
+    let all = credentials_of(app, id);
+    let recorded = all.iter().find(|credential| credential.id == secret.as_str());
     let lag = jiff::SignedDuration::try_from(super::intent::READ_LAG).unwrap_or_default();
-    recorded.is_some_and(|credential| {
-        credential.created_at.as_ref().is_none_or(|created| now.duration_since(created.0) > lag)
-    })
+    match recorded {
+        Some(credential) => credential.created_at.as_ref().is_none_or(|created| now.duration_since(created.0) > lag),
+        // Written before the first report, or brought back from a backup long after it was removed.
+        None => !all.is_empty(),
+    }
 }
 
-fn credentials(app: &ExternalApplication) -> &[CredentialStatus] {
-    app.status.as_ref().map_or(&[], |status| &status.credentials)
+/// The secrets that the status lists for this registration. Those of one that it replaces went with that one.
+fn credentials_of<'a>(app: &'a ExternalApplication, id: &ClientId) -> &'a [CredentialStatus] {
+    let status = app.status.as_ref().filter(|status| status.client_id.as_deref() == Some(id.as_str()));
+    status.map_or(&[], |status| &status.credentials)
 }
 
 fn to_remove(
@@ -211,8 +243,8 @@ fn to_remove(
     now: Timestamp,
 ) -> Vec<SecretId> {
     // What a lost create left behind was never published; what an adopted registration had belongs to others.
-    let never_published = app.spec.adopt.is_none() && unsettled_intent(app).is_some();
-    credentials::removable(credentials(app), current, actual, &valid.uid, never_published, now)
+    let lost_create = unsettled_intent(app).filter(|_| app.spec.adopt.is_none()).map(|intent| intent.at);
+    credentials::removable(credentials_of(app, &actual.client_id), current, actual, &valid.uid, lost_create, now)
 }
 
 fn publish(valid: &Valid, id: &ClientId, secret: Option<&(SecretId, ClientSecret)>, seen: &Observed) -> Vec<Step> {
@@ -222,12 +254,17 @@ fn publish(valid: &Valid, id: &ClientId, secret: Option<&(SecretId, ClientSecret
         .outputs
         .iter()
         .filter_map(|output| {
-            let rendered = render(output, &facts, key).ok()?;
             let standing =
-                seen.outputs.iter().find(|object| object.kind == rendered.kind && object.name == rendered.name);
-            // A Secret without its key is only rendered to learn the name: it is written once the key is there.
-            let complete = key.is_some() || !valid.confidential() || output.kind == OutputKind::ConfigMap;
-            if complete && standing.is_some_and(|object| object.ours && object.says(&rendered)) {
+                |name: &str| seen.outputs.iter().find(|object| object.kind == output.kind && object.name == name);
+            // A Secret whose key is still to be made cannot be rendered yet: a template may need the key, and the name
+            // of an immutable object depends on it.
+            if key.is_none() && valid.confidential() && output.kind == OutputKind::Secret {
+                let over = standing(&output.name).filter(|_| !output.immutable).map(Standing::of);
+                return Some(Step::Publish { output: output.clone(), over });
+            }
+            let rendered = render(output, &facts, key).ok()?;
+            let standing = standing(&rendered.name);
+            if standing.is_some_and(|object| object.ours && object.says(&rendered)) {
                 return None;
             }
             Some(Step::Publish { output: output.clone(), over: standing.map(Standing::of) })
@@ -237,7 +274,7 @@ fn publish(valid: &Valid, id: &ClientId, secret: Option<&(SecretId, ClientSecret
 
 /// Objects that the spec does not ask for. An immutable one stays as long as the credential in it lives.
 fn left_over(
-    app: &ExternalApplication,
+    recorded: &[CredentialStatus],
     seen: &Observed,
     current: Option<&SecretId>,
     removable: &[SecretId],
@@ -245,7 +282,7 @@ fn left_over(
 ) -> Vec<Step> {
     let lives = |id: &str| {
         current.is_some_and(|current| current.as_str() == id)
-            || (credentials(app).iter().any(|credential| credential.id == id)
+            || (recorded.iter().any(|credential| credential.id == id)
                 && !removable.iter().any(|secret| secret.as_str() == id))
     };
     let goes = |item: &&LeftOver| {
@@ -264,4 +301,8 @@ fn uncorrected(app: &ExternalApplication, valid: &Valid, seen: &Observed) -> Vec
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world;

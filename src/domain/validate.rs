@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::intent::{Settlement, settle};
 use super::observed::{
-    Finding, Observed, RegistrationSeen, Retry, ServerFacts, ServerSeen, observes, status_client_id,
+    Finding, Observed, RegistrationSeen, Retry, ServerFacts, ServerSeen, observes, status_client_id, unsettled_intent,
 };
 use super::outputs::{self, Facts, ResolvedOutput};
 use super::reason::Reason;
@@ -245,10 +245,7 @@ fn registration_is_clear(
             );
             Err(Finding::stalled(Reason::RegistrationMissing, message).looked_at_again())
         }
-        RegistrationSeen::None { .. } if valid.observe_only => Err(Finding::stalled(
-            Reason::RegistrationMissing,
-            "there is no registration to observe: set adopt.clientId, or management Enforce",
-        )),
+        RegistrationSeen::None { .. } if valid.observe_only => Err(nothing_to_observe()),
         RegistrationSeen::Present(actual) => type_matches(valid, actual).map(|()| None),
         RegistrationSeen::Unsettled { hold: Some(left), .. } => Err(Finding::passing(
             Reason::Progressing,
@@ -257,6 +254,7 @@ fn registration_is_clear(
         )),
         RegistrationSeen::Unsettled { intent, search, .. } => match settle(intent, search, now) {
             Settlement::TakeOver(id) => Ok(Some(id)),
+            Settlement::NothingHappened if valid.observe_only => Err(nothing_to_observe()),
             Settlement::NothingHappened => Ok(None),
             Settlement::Wait(left) => Err(Finding::passing(
                 Reason::OutcomeUnknown,
@@ -267,6 +265,11 @@ fn registration_is_clear(
         },
         _ => Ok(None),
     }
+}
+
+fn nothing_to_observe() -> Finding {
+    let message = "there is no registration to observe: set adopt.clientId, or management Enforce";
+    Finding::stalled(Reason::RegistrationMissing, message)
 }
 
 fn ambiguous(ids: &[ClientId]) -> Finding {
@@ -287,11 +290,16 @@ fn adoption_holds(app: &ExternalApplication, seen: &Observed, id: &ClientId, val
         return refuse(format!("adopt.clientId: {id} already belongs to ExternalApplication {claimant}"));
     }
     match status_client_id(app) {
-        Some(current) if current != *id => refuse(format!(
+        // One that is gone and was about to be replaced binds no longer: that is how a person settles an ambiguity.
+        Some(current) if current != *id && !is_being_replaced(app, &current) => refuse(format!(
             "adopt.clientId: this application already stands for registration {current}; make another ExternalApplication for {id}"
         )),
         _ => Ok(()),
     }
+}
+
+fn is_being_replaced(app: &ExternalApplication, id: &ClientId) -> bool {
+    unsettled_intent(app).is_some_and(|intent| intent.replaces.as_ref() == Some(id))
 }
 
 fn type_matches(valid: &Valid, actual: &Registered) -> Result<(), Finding> {
@@ -304,3 +312,6 @@ fn type_matches(valid: &Valid, actual: &Registered) -> Result<(), Finding> {
     );
     Err(Finding::stalled(Reason::AdoptionRefused, message))
 }
+
+#[cfg(test)]
+mod tests;

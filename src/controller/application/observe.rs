@@ -230,7 +230,8 @@ pub async fn search_for(
         unsettled_intent(other).is_some_and(|theirs| theirs.name == intent.name && theirs.digest == intent.digest)
     };
     let twins = others.iter().filter(twin).count();
-    Ok(Search { candidates, twins })
+    let namesakes = named(&list, &desired(app).display_name);
+    Ok(Search { candidates, twins, namesakes })
 }
 
 /// How many applications of the namespace were there before this one. Only counted where there is a limit.

@@ -1,0 +1,144 @@
+//! Decisions about the objects that carry the details, and about the secrets in them.
+
+use super::*;
+
+#[test]
+fn a_damaged_client_secret_is_replaced_by_a_new_one() {
+    let app = settled(app(), "id-9", "1");
+    let mut damaged = published(&app, "id-9", "1");
+    edit(&mut damaged, "client-secret", "something else");
+    let expected = ["add secret to id-9", "publish invoice-sync-oauth over uid-of-invoice-sync-oauth"];
+    assert_eq!(steps(&app, &observed().present(registered("id-9")).output(damaged)), expected);
+}
+
+#[test]
+fn another_edited_key_is_only_written_again() {
+    let app = settled(app(), "id-9", "1");
+    let mut edited = published(&app, "id-9", "1");
+    edit(&mut edited, "token-uri", "https://evil.example/");
+    let expected = ["publish invoice-sync-oauth over uid-of-invoice-sync-oauth"];
+    assert_eq!(steps(&app, &observed().unread("id-9").output(edited)), expected);
+}
+
+#[test]
+fn a_renamed_output_is_published_before_the_old_one_goes_and_without_a_new_secret() {
+    let before = with_outputs(&serde_json::json!([{"name": "old"}]));
+    let app = settled(with_outputs(&serde_json::json!([{"name": "new"}])), "id-9", "1");
+    let seen = observed().unread("id-9").left_over(published(&before, "id-9", "1"), false);
+    assert_eq!(steps(&app, &seen), ["publish new", "remove old"]);
+}
+
+#[test]
+fn immutable_versions_stay_as_long_as_their_credential_lives() {
+    let spec = serde_json::json!([{"name": "x", "immutable": true}]);
+    let app = settled(with_outputs(&spec), "id-9", "1");
+    let (current, old) = (published(&app, "id-9", "1"), published(&app, "id-9", "0"));
+    let actual = registered_as(&app, "id-9", &["1"]);
+    let seen = observed().present(actual.clone()).left_over(current, true);
+    assert_eq!(steps(&app, &seen), [""; 0]);
+    let name = old.name.clone();
+    let seen = seen.left_over(old, true);
+    assert_eq!(steps(&app, &seen), [format!("remove {name}")], "the credential in it is gone");
+    let mut with_old = app.clone();
+    let credentials = &mut with_old.status.as_mut().expect("a status").credentials;
+    credentials.push(CredentialStatus { id: "0".into(), ..credentials[0].clone() });
+    let lives = Registered { secrets: ["0", "1"].map(|id| secret_info(id, None)).into(), ..actual };
+    assert_eq!(steps(&with_old, &seen.present(lives)), [""; 0], "what still runs with it needs it");
+}
+
+#[test]
+fn immutable_versions_of_an_earlier_registration_go_at_once() {
+    let spec = serde_json::json!([{"name": "x", "immutable": true}]);
+    let replacing = Intent { replaces: Some(ClientId::new("id-8")), ..intent() };
+    let app = with_intent(settled(with_outputs(&spec), "id-8", "0"), &replacing);
+    let old = published(&app, "id-8", "0");
+    let name = old.name.clone();
+    let mut fresh = published(&app, "id-9", "1");
+    fresh.annotations.insert(CLIENT_ID.into(), "id-9".into());
+    let seen = observed().present(registered_as(&app, "id-9", &["1"])).left_over(old, true).left_over(fresh, true);
+    assert_eq!(steps(&app, &seen), [format!("remove {name}")]);
+}
+
+#[test]
+fn a_public_application_never_gets_a_secret_and_its_config_map_has_none() {
+    let fresh = steps(&public(), &observed());
+    assert_eq!(fresh, ["record Invoice sync", "register", "publish invoice-sync-oauth"]);
+    let app = settled(public(), "id-9", "1");
+    let seen = observed().present(registered_as(&app, "id-9", &[]));
+    assert_eq!(steps(&app, &seen), ["publish invoice-sync-oauth"]);
+    let Content::ConfigMap(data) = published(&app, "id-9", "1").content else { panic!("a ConfigMap") };
+    assert!(!data.contains_key("client-secret"));
+}
+
+#[test]
+fn observe_keeps_an_object_that_it_cannot_replace() {
+    let app = settled(observing(), "id-9", "1");
+    let mut damaged = published(&with_outputs(&serde_json::json!([{"name": "old"}])), "id-9", "1");
+    edit(&mut damaged, "client-secret", "something else");
+    assert_eq!(steps(&app, &observed().present(registered("id-9")).left_over(damaged, false)), [""; 0]);
+}
+
+#[test]
+fn of_several_versions_the_one_that_is_reported_as_active_is_current() {
+    let spec = serde_json::json!([{"name": "x", "immutable": true}]);
+    let mut app = settled(with_outputs(&spec), "id-9", "1");
+    let credentials = &mut app.status.as_mut().expect("a status").credentials;
+    credentials.push(CredentialStatus { id: "0".into(), state: CredentialState::Retiring, ..credentials[0].clone() });
+    credentials.push(CredentialStatus { id: "2".into(), state: CredentialState::Retiring, ..credentials[0].clone() });
+    for order in [["0", "1", "2"], ["2", "1", "0"]] {
+        let seen =
+            order.iter().fold(observed().unread("id-9"), |seen, id| seen.left_over(published(&app, "id-9", id), true));
+        let plan = decide(&app, &seen);
+        assert_eq!(plan.secret.map(|(id, _)| id), Some(SecretId::new("1")));
+        assert_eq!(plan.steps, []);
+    }
+}
+
+#[test]
+fn a_secret_object_brought_back_from_a_backup_is_written_anew() {
+    let app = settled(app(), "id-9", "2");
+    let old = published(&app, "id-9", "1");
+    let detail = Look::Detail(ClientId::new("id-9"));
+    assert_eq!(look(&app, std::slice::from_ref(&old), false, NOON), detail);
+    let seen = observed().present(registered_as(&app, "id-9", &["2"])).output(old);
+    let expected = ["add secret to id-9", "publish invoice-sync-oauth over uid-of-invoice-sync-oauth"];
+    assert_eq!(steps(&app, &seen), expected);
+}
+
+#[test]
+fn a_held_secret_is_published_without_another_one_being_made() {
+    let app = settled(app(), "id-9", "2");
+    let actual = registered_as(&app, "id-9", &["1", "2"]);
+    assert_eq!(steps(&app, &observed().present(actual.clone()).holding("2")), ["publish invoice-sync-oauth"]);
+    // The object still carries a secret that the server no longer has.
+    let seen =
+        observed().present(registered_as(&app, "id-9", &["2"])).output(published(&app, "id-9", "1")).holding("2");
+    let mut app = app;
+    let credentials = &mut app.status.as_mut().expect("a status").credentials;
+    credentials.push(CredentialStatus { id: "1".into(), ..credentials[0].clone() });
+    assert_eq!(steps(&app, &seen), ["publish invoice-sync-oauth over uid-of-invoice-sync-oauth"]);
+}
+
+#[test]
+fn a_templated_secret_is_published_together_with_the_secret_that_is_made_for_it() {
+    let template = serde_json::json!([{"name": "x", "format": "Template", "template": {"a": "{{ clientSecret }}"}}]);
+    let app = settled(with_outputs(&template), "id-9", "1");
+    assert_eq!(steps(&app, &observed().present(registered("id-9"))), ["add secret to id-9", "publish x"]);
+    let mut damaged = published(&app, "id-9", "1");
+    edit(&mut damaged, "client-secret", "something else");
+    let seen = observed().present(registered("id-9")).output(damaged);
+    assert_eq!(steps(&app, &seen), ["add secret to id-9", "publish x over uid-of-x"]);
+}
+
+#[test]
+fn an_object_that_others_added_to_is_left_alone() {
+    let app = settled(app(), "id-9", "1");
+    let valid = valid(&app, &observed().unread("id-9"));
+    let (id, secret) = (SecretId::new("1"), ClientSecret::new("s3cr&t"));
+    let client_id = ClientId::new("id-9");
+    let rendered = render(&valid.outputs[0], &valid.facts(&client_id), Some(Key { id: &id, secret: &secret }));
+    let mut object = seen_output(rendered.expect("rendered"));
+    object.labels.insert("team".into(), "finance".into());
+    edit(&mut object, "extra", "x");
+    assert_eq!(steps(&app, &observed().unread("id-9").output(object)), [""; 0]);
+}

@@ -1,0 +1,334 @@
+//! A small world for the properties: a server with registrations, a cluster with objects, and an interpreter that
+//! carries plans out as far as it is told to.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::*;
+use crate::api::PENDING;
+use crate::domain::credentials::{self, Current, marker};
+use crate::domain::fixtures::NOON;
+use crate::domain::observed::{FINALIZER, Finding, Retry, observes, status_client_id};
+use crate::domain::reason::Reason;
+use crate::domain::registration::{Desired, SecretInfo};
+use crate::domain::status::{Achieved, Outcome, application};
+use crate::domain::validate::validate;
+
+mod seeing;
+
+/// A registration, the values of its secrets, and whether one of our creates made it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Registration {
+    pub actual: Registered,
+    values: BTreeMap<SecretId, String>,
+    pub ours: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Object {
+    uid: String,
+    version: String,
+    pub ours: bool,
+    pub data: BTreeMap<String, String>,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+}
+
+/// How a pass ends before its plan does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// The process ends: what it held in memory is lost, and no status is written.
+    Crash,
+    /// The same, with the next step's effect at the server.
+    CrashAfterEffect,
+    /// The next step fails.
+    Failure,
+    /// The next step takes effect, but its answer is lost.
+    LostAnswer,
+}
+
+#[derive(Clone)]
+pub struct World {
+    pub now: Timestamp,
+    pub app: ExternalApplication,
+    pub registrations: BTreeMap<ClientId, Registration>,
+    pub objects: BTreeMap<(OutputKind, String), Object>,
+    /// Everything that was ever published.
+    pub backup: Vec<((OutputKind, String), Object)>,
+    held: Option<(ClientId, SecretId, String)>,
+    identity: String,
+    count: u32,
+    /// Whether passes look closely at the registration.
+    pub suspect: bool,
+}
+
+/// A pass under way.
+struct Pass<'a> {
+    valid: &'a Valid,
+    client_id: Option<ClientId>,
+    secret: Option<(SecretId, ClientSecret)>,
+    current: Option<Current>,
+    removed: Vec<SecretId>,
+    unwritten: usize,
+}
+
+impl World {
+    pub fn new(app: ExternalApplication) -> Self {
+        Self {
+            now: NOON,
+            app,
+            registrations: BTreeMap::new(),
+            objects: BTreeMap::new(),
+            backup: Vec::new(),
+            held: None,
+            identity: "me-0".into(),
+            count: 0,
+            suspect: true,
+        }
+    }
+
+    fn next(&mut self) -> u32 {
+        self.count += 1;
+        self.count
+    }
+
+    pub fn restart(&mut self) {
+        self.held = None;
+        self.identity = format!("me-{}", self.next());
+    }
+
+    pub fn wait(&mut self, seconds: i64) {
+        self.now += SignedDuration::from_secs(seconds);
+    }
+
+    /// A registration of these facts, with one secret where it can keep one.
+    pub fn create(&mut self, wanted: &Desired, ours: bool) -> ClientId {
+        let id = ClientId::new(format!("id-{}", self.next()));
+        let actual = Registered {
+            client_id: id.clone(),
+            display_name: wanted.display_name.clone(),
+            client_type: wanted.client_type,
+            redirect_uris: wanted.redirect_uris.clone(),
+            scopes: wanted.scopes.clone(),
+            secrets: Vec::new(),
+        };
+        self.registrations.insert(id.clone(), Registration { actual, values: BTreeMap::new(), ours });
+        if wanted.client_type == crate::domain::registration::ClientType::Confidential {
+            self.add_secret(&id, None);
+        }
+        id
+    }
+
+    pub fn add_secret(&mut self, id: &ClientId, description: Option<&str>) -> (SecretId, String) {
+        let (secret, value) = (SecretId::new(self.next().to_string()), format!("value-{}", self.next()));
+        let created_at = Some(self.now);
+        let registration = self.registrations.get_mut(id).expect("a registration that was seen");
+        registration.actual.secrets.push(SecretInfo {
+            id: secret.clone(),
+            description: description.map(Into::into),
+            created_at,
+            expires_at: None,
+        });
+        registration.values.insert(secret.clone(), value.clone());
+        (secret, value)
+    }
+
+    pub fn remove_secret(&mut self, id: &ClientId, secret: &SecretId) {
+        let Some(registration) = self.registrations.get_mut(id) else { return };
+        registration.actual.secrets.retain(|known| known.id != *secret);
+        registration.values.remove(secret);
+    }
+
+    /// A ConfigMap or Secret of someone else.
+    pub fn add_foreign_object(&mut self, kind: OutputKind, name: &str) {
+        let object = Object {
+            uid: format!("foreign-{name}"),
+            version: "1".into(),
+            ours: false,
+            data: [("client-secret".to_owned(), "theirs".to_owned())].into(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+        };
+        self.objects.entry((kind, name.into())).or_insert(object);
+    }
+
+    /// Whether some object of ours carries a secret that the server takes.
+    pub fn authenticates(&self) -> bool {
+        let uid = self.app.metadata.uid.as_deref().unwrap_or_default();
+        self.objects.iter().any(|((kind, name), object)| {
+            let seen = object.seen(*kind, name);
+            let secret = seen.client_id().and_then(|id| Some((seen.intact_secret(uid, &id)?, id)));
+            secret.is_some_and(|((secret, value), id)| {
+                self.registrations.get(&id).and_then(|known| known.values.get(&secret)).map(String::as_str)
+                    == Some(value.expose())
+            })
+        })
+    }
+
+    /// One pass, cut short after so many steps. Gives back the number of steps of the plan, or what stood in its way.
+    pub fn pass(&mut self, cut: Option<(usize, Cut)>) -> Result<usize, Finding> {
+        let seen = self.observe();
+        let valid = match validate(&self.app, &seen, self.now) {
+            Ok(valid) => valid,
+            Err(refusal) => {
+                let outcome = Outcome::Refused { finding: refusal.finding.clone(), scopes: refusal.scopes };
+                self.app.status = application(&self.app, &seen, &outcome, self.now);
+                return Err(refusal.finding);
+            }
+        };
+        let identity = self.identity.clone();
+        let plan = plan(&self.app, &valid, &seen, Circumstances { identity: &identity, now: self.now });
+        let Plan { steps, client_id, secret, drift } = plan;
+        let planned = steps.len();
+        let mut pass = Pass {
+            valid: &valid,
+            client_id,
+            current: secret.as_ref().map(|(id, _)| Current { id: id.clone(), created_at: None, expires_at: None }),
+            secret,
+            removed: Vec::new(),
+            unwritten: steps.iter().filter(|step| matches!(step, Step::Publish { .. })).count(),
+        };
+        let mut halted = None;
+        for (index, step) in steps.into_iter().enumerate() {
+            if let Some((after, how)) = cut
+                && index == after
+            {
+                halted = Some(how);
+                self.cut_short(&mut pass, step, how);
+                break;
+            }
+            self.guarded_step(&mut pass, step);
+        }
+        if matches!(halted, Some(Cut::Crash | Cut::CrashAfterEffect)) {
+            self.restart();
+            return Ok(planned);
+        }
+        let achieved = self.achieved(pass, drift);
+        let finding = || Finding::passing(Reason::ServerFailed, "cut short", Retry::Backoff);
+        let outcome = match halted {
+            None => Outcome::Done { valid: Box::new(valid), achieved },
+            Some(_) => Outcome::Failed { valid: Box::new(valid), achieved, finding: finding() },
+        };
+        self.app.status = application(&self.app, &seen, &outcome, self.now);
+        Ok(planned)
+    }
+
+    /// A step, after which workloads can authenticate if they could before, and Observe has changed no registration.
+    fn guarded_step(&mut self, pass: &mut Pass<'_>, step: Step) {
+        let (could, before) = (self.authenticates(), observes(&self.app).then(|| self.registrations.clone()));
+        let what = format!("{step:?}");
+        self.step(pass, step);
+        assert!(!could || self.authenticates(), "nothing authenticates any more after {what}");
+        assert!(before.is_none_or(|before| before == self.registrations), "Observe changed the server by {what}");
+    }
+
+    fn cut_short(&mut self, pass: &mut Pass<'_>, step: Step, how: Cut) {
+        match (step, how) {
+            (Step::Register, Cut::Failure) => {
+                // The server refused: nothing was made, and that is known.
+                self.app.metadata.annotations.get_or_insert_default().remove(PENDING);
+            }
+            (_, Cut::Crash | Cut::Failure) => {}
+            (step, Cut::CrashAfterEffect | Cut::LostAnswer) => {
+                let mut unaware = Pass {
+                    valid: pass.valid,
+                    client_id: pass.client_id.clone(),
+                    secret: pass.secret.as_ref().map(|(id, value)| (id.clone(), ClientSecret::new(value.expose()))),
+                    current: None,
+                    removed: Vec::new(),
+                    unwritten: pass.unwritten,
+                };
+                let held = self.held.clone();
+                self.guarded_step(&mut unaware, step);
+                self.held = held;
+            }
+        }
+    }
+
+    fn step(&mut self, pass: &mut Pass<'_>, step: Step) {
+        match step {
+            Step::Guard => self.guard(),
+            Step::RecordIntent(intent) => {
+                self.guard();
+                let text = serde_json::to_string(&intent).expect("json");
+                self.app.metadata.annotations.get_or_insert_default().insert(PENDING.into(), text);
+            }
+            Step::Register => {
+                let id = self.create(&pass.valid.desired, true);
+                let initial =
+                    self.registrations[&id].values.iter().next().map(|(id, value)| (id.clone(), value.clone()));
+                if let Some((secret, value)) = initial {
+                    self.keep(pass, &id, secret, value);
+                }
+                pass.client_id = Some(id);
+            }
+            Step::TakeOver(id) => assert!(self.registrations[&id].ours, "took over a registration of others"),
+            Step::Update { id, .. } => {
+                let registration = self.registrations.get_mut(&id).expect("a registration that was seen");
+                let wanted = &pass.valid.desired;
+                registration.actual.display_name.clone_from(&wanted.display_name);
+                registration.actual.redirect_uris.clone_from(&wanted.redirect_uris);
+                registration.actual.scopes.clone_from(&wanted.scopes);
+            }
+            Step::AddSecret(id) => {
+                let (secret, value) = self.add_secret(&id, Some(&marker(&pass.valid.uid)));
+                self.keep(pass, &id, secret, value);
+            }
+            Step::Publish { output, over } => self.publish(pass, &output, over.as_ref()),
+            Step::RemoveOutput(output) => {
+                let gone = self.objects.remove(&(output.kind, output.name)).expect("an object that was seen");
+                assert!(gone.ours && gone.uid == output.uid, "removed an object of others");
+            }
+            Step::RetireSecret { id, secret } => {
+                self.remove_secret(&id, &secret);
+                pass.removed.push(secret);
+            }
+        }
+    }
+
+    fn guard(&mut self) {
+        self.app.metadata.finalizers = Some(vec![FINALIZER.into()]);
+    }
+
+    fn keep(&mut self, pass: &mut Pass<'_>, id: &ClientId, secret: SecretId, value: String) {
+        pass.current = Some(Current { id: secret.clone(), created_at: Some(self.now), expires_at: None });
+        pass.secret = Some((secret.clone(), ClientSecret::new(&value)));
+        self.held = Some((id.clone(), secret, value));
+    }
+
+    fn publish(&mut self, pass: &mut Pass<'_>, output: &ResolvedOutput, over: Option<&Standing>) {
+        let id = pass.client_id.clone().expect("published after there is a registration");
+        let key = pass.secret.as_ref().map(|(id, secret)| Key { id, secret });
+        let rendered = render(output, &pass.valid.facts(&id), key).expect("rendered");
+        let place = (rendered.kind, rendered.name.clone());
+        if let Some(there) = self.objects.get(&place) {
+            assert!(there.ours, "wrote over an object of others");
+            let over = over.map(|over| (over.uid.as_str(), over.resource_version.as_str()));
+            assert_eq!(over, Some((there.uid.as_str(), there.version.as_str())), "wrote over what was not read");
+        }
+        let uid = self.objects.get(&place).map_or_else(|| format!("uid-{}", self.count), |there| there.uid.clone());
+        let version = self.next().to_string();
+        let object = Object::written(rendered, uid, version);
+        self.backup.push((place.clone(), object.clone()));
+        self.objects.insert(place, object);
+        pass.unwritten -= 1;
+        if pass.unwritten == 0 {
+            self.held = None;
+        }
+    }
+
+    fn achieved(&self, pass: Pass<'_>, drift: Vec<FieldDifference>) -> Achieved {
+        let same = status_client_id(&self.app) == pass.client_id;
+        let old = self.app.status.as_ref().map_or(&[][..], |status| &status.credentials);
+        let old = if same || pass.client_id.is_none() { old } else { &[] };
+        Achieved {
+            credentials: credentials::after(old, pass.current.as_ref(), &pass.removed, self.now),
+            client_id: pass.client_id,
+            granted: None,
+            binding: None,
+            published: pass.unwritten == 0,
+            drift,
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The world as a pass sees it.
+
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::*;
+use crate::domain::fixtures::observed;
+use crate::domain::intent::{self, Search};
+use crate::domain::observed::{Look, look};
+use crate::domain::outputs::{CREDENTIAL, Content, MANAGED_BY, Rendered, VERSIONED, resolve};
+use crate::domain::registration::{Credential, Listed};
+use crate::domain::validate::desired;
+
+impl World {
+    pub fn observe(&self) -> Observed {
+        let wanted = resolve(&self.app);
+        let named = |kind: OutputKind, name: &str| {
+            wanted.iter().any(|output| !output.immutable && output.kind == kind && output.name == name)
+        };
+        let is_version =
+            |name: &str| wanted.iter().any(|output| output.immutable && name.starts_with(&format!("{}-", output.name)));
+        let mut seen = observed();
+        for ((kind, name), object) in &self.objects {
+            let named = named(*kind, name);
+            if named || object.ours {
+                seen.outputs.push(object.seen(*kind, name));
+            }
+            if !named && object.ours {
+                seen.left_over.push(LeftOver {
+                    output: OutputRef { kind: *kind, name: name.clone(), uid: object.uid.clone() },
+                    credential: object.annotations.get(CREDENTIAL).cloned(),
+                    immutable: object.annotations.contains_key(VERSIONED) && is_version(name),
+                });
+            }
+        }
+        seen.registration = self.look(&seen.outputs);
+        let id = match &seen.registration {
+            RegistrationSeen::Unread(id) => Some(id.clone()),
+            RegistrationSeen::Present(actual) => Some(actual.client_id.clone()),
+            _ => None,
+        };
+        seen.held = self.held.as_ref().filter(|(client, ..)| Some(client) == id.as_ref()).map(|(_, id, value)| {
+            Arc::new(Credential {
+                id: Some(id.clone()),
+                secret: ClientSecret::new(value),
+                created_at: None,
+                expires_at: None,
+            })
+        });
+        seen
+    }
+
+    fn look(&self, outputs: &[SeenOutput]) -> RegistrationSeen {
+        let list: Vec<Listed> = self.registrations.values().map(|known| known.actual.as_listed()).collect();
+        let wanted = desired(&self.app).display_name;
+        let rows = list.iter().filter(|row| row.display_name == wanted);
+        let namesakes: Vec<ClientId> = rows.map(|row| row.client_id.clone()).collect();
+        match look(&self.app, outputs, self.suspect, self.now) {
+            Look::Nothing => match status_client_id(&self.app) {
+                Some(id) => RegistrationSeen::Unread(id),
+                None => RegistrationSeen::None { namesakes: Vec::new() },
+            },
+            Look::Namesakes => RegistrationSeen::None { namesakes },
+            Look::Detail(id) => match self.registrations.get(&id) {
+                Some(known) => RegistrationSeen::Present(Box::new(known.actual.clone())),
+                None => RegistrationSeen::Missing { id, namesakes },
+            },
+            Look::Search(intent) => {
+                let hold = intent::hold(&intent, &self.identity, self.now);
+                let new = intent::newcomers(&intent, &list, &|_| false);
+                let candidates = new.map(|row| self.registrations[&row.client_id].actual.clone()).collect();
+                RegistrationSeen::Unsettled { hold, search: Search { candidates, twins: 0, namesakes }, intent }
+            }
+        }
+    }
+}
+
+impl Object {
+    pub(super) fn written(rendered: Rendered, uid: String, version: String) -> Self {
+        assert_eq!(rendered.labels.get(MANAGED_BY.0).map(String::as_str), Some(MANAGED_BY.1));
+        let data = match rendered.content {
+            Content::Secret(data) => {
+                data.into_iter().map(|(key, value)| (key, value.expose_secret().to_owned())).collect()
+            }
+            Content::ConfigMap(data) => data,
+        };
+        Self { uid, version, ours: true, data, labels: rendered.labels, annotations: rendered.annotations }
+    }
+
+    pub fn seen(&self, kind: OutputKind, name: &str) -> SeenOutput {
+        let content = match kind {
+            OutputKind::Secret => Content::Secret(
+                self.data.iter().map(|(key, value)| (key.clone(), SecretString::from(value.clone()))).collect(),
+            ),
+            OutputKind::ConfigMap => Content::ConfigMap(self.data.clone()),
+        };
+        SeenOutput {
+            kind,
+            name: name.into(),
+            uid: self.uid.clone(),
+            resource_version: self.version.clone(),
+            ours: self.ours,
+            content,
+            labels: self.labels.clone(),
+            annotations: self.annotations.clone(),
+        }
+    }
+}
