@@ -78,7 +78,7 @@ async fn secret(stage: &Stage, checks: &mut Checks) -> Result<BTreeMap<String, S
     println!("  type: {kind}");
     for (key, value) in &data {
         let shown = if key == "client-secret" { "(not shown here)" } else { value };
-        println!("  {key:<18}{shown}");
+        println!("  {key:<20}{shown}");
     }
     checks.equal("type of the Secret", &kind.as_str(), &"servicebinding.io/oauth2");
     for key in ["type", "provider", "client-id", "client-secret", "issuer-uri", "token-uri", "jwk-set-uri", "scope"] {
@@ -100,10 +100,10 @@ async fn claims(stage: &Stage, secret: &BTreeMap<String, String>, checks: &mut C
         other => other.to_string(),
     };
     for claim in ["iss", "sub", "sub_type", "prt_id", "aud", "scope"] {
-        println!("  {claim:<18}{}", text(claim));
+        println!("  {claim:<20}{}", text(claim));
     }
     let lifetime = claims["exp"].as_i64().zip(claims["iat"].as_i64()).map(|(end, start)| end - start);
-    println!("  {:<18}{} s", "lifetime", lifetime.unwrap_or_default());
+    println!("  {:<20}{} s", "lifetime", lifetime.unwrap_or_default());
     let of = |key: &str| secret.get(key).cloned().unwrap_or_default();
     let sorted = |scopes: &str| {
         let mut names: Vec<_> = scopes.split(' ').map(str::to_owned).collect();
@@ -124,7 +124,7 @@ async fn config_map(stage: &Stage, checks: &mut Checks) -> Result<()> {
     let api: Api<ConfigMap> = Api::namespaced(stage.client().await?, "people");
     let data = api.get("onboarding-desktop-oauth").await?.data.unwrap_or_default();
     for (key, value) in &data {
-        println!("  {key:<18}{value}");
+        println!("  {key:<20}{value}");
     }
     for key in ["client-id", "authorization-uri", "redirect-uri", "user-scope"] {
         checks.that(format!("the ConfigMap has the key {key}"), data.get(key).is_some_and(|value| !value.is_empty()));

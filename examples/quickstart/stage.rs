@@ -120,8 +120,8 @@ impl Stage {
             println!("\nRemoving what was applied to {context} ...");
             let removed = remove(client).await;
             let advice = format!(
-                "what is left of the quickstart: kubectl --context {context} delete namespace {} extapp-system, then the \
-                 CustomResourceDefinitions of extapp.dev and the ClusterRole and ClusterRoleBinding extapp",
+                "what is left of the quickstart: kubectl --context {context} delete namespace {}, then the \
+                 CustomResourceDefinitions of extapp.dev",
                 NAMESPACES.join(" ")
             );
             return removed.map_err(|error| Error::new(format!("{error}\n{advice}")));

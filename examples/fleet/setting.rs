@@ -1,0 +1,95 @@
+//! What is measured: a control plane, a local cloud without limits, and the operator.
+
+use std::time::Duration;
+
+use extapp::api::AuthorizationServer;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::json;
+
+use crate::support::wait::FIELD_MANAGER;
+use crate::support::{
+    ControlPlane, LocalCloud, Operator, Options, Program, Result, apply_yaml, eventually, installation,
+};
+use crate::{Args, EXTAPP, floor};
+
+pub const NAMESPACE: &str = "fleet";
+pub const SERVER: &str = "automation-cloud";
+/// While the fleet is built and at the restart: no sweep comes between.
+pub const SELDOM: &str = "1d";
+const LIMIT: Duration = Duration::from_mins(1);
+/// So many that the operator's own limit, which is UiPath's, does not count.
+const REQUESTS_PER_MINUTE: &str = "10000000";
+
+/// Everything that runs, dropped in this order.
+pub struct Setting {
+    pub operator: Operator,
+    pub cloud: LocalCloud,
+    /// The bare loop's own, so that its registrations are not in the operator's lists.
+    pub floor_cloud: LocalCloud,
+    pub client: Client,
+    _control_plane: ControlPlane,
+}
+
+impl Setting {
+    /// Starts everything, up to an operator that is connected to its server and has nothing to do.
+    pub async fn start(args: &Args) -> Result<Self> {
+        let program = Program::this_executable(EXTAPP)?;
+        let unlimited = ["get", "post", "put", "delete"].map(|method| format!("--rate-limit-{method}=0"));
+        let cloud = || unlimited.iter().fold(LocalCloud::builder(program.clone()).in_memory(), |cloud, limit| cloud.arg(limit));
+        let (cloud, floor_cloud) = (cloud().start().await?, cloud().start().await?);
+        let options = Options::default().manifest(installation::kinds()?).manifest(floor::KIND);
+        let control_plane = ControlPlane::start(options.manifest(installation::permissions())).await?;
+        let client = control_plane.admin_client().await?;
+        let operator = Operator::builder(program.clone(), &control_plane.operator_kubeconfig());
+        let concurrency = args.concurrency.to_string();
+        let flags = ["--concurrency", &concurrency, "--requests-per-minute", REQUESTS_PER_MINUTE, "--identity", "fleet"];
+        let operator = operator.args(flags).start().await?;
+        control_plane.add_namespace(NAMESPACE).await?;
+        crate::support::apply_yaml_in(&client, NAMESPACE, &cloud.credentials_manifest()?).await?;
+        apply_yaml(&client, &server(cloud.base_url(), cloud.organization())).await?;
+        let setting = Self { operator, cloud, floor_cloud, client, _control_plane: control_plane };
+        setting.connected().await?;
+        Ok(setting)
+    }
+
+    fn servers(&self) -> Api<AuthorizationServer> {
+        Api::namespaced(self.client.clone(), NAMESPACE)
+    }
+
+    async fn connected(&self) -> Result<()> {
+        let servers = self.servers();
+        eventually("the server is connected", LIMIT, async || {
+            let server = servers.get(SERVER).await?;
+            let conditions = server.status.map(|status| status.conditions).unwrap_or_default();
+            let ready = conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+            Ok(ready.then_some(()))
+        })
+        .await
+    }
+
+    /// How often the operator compares the server with what is wanted.
+    pub async fn sweep_every(&self, interval: &str) -> Result<()> {
+        let patch = Patch::Merge(json!({"spec": {"driftInterval": interval}}));
+        self.servers().patch(SERVER, &PatchParams::apply(FIELD_MANAGER), &patch).await?;
+        Ok(())
+    }
+
+    /// Memory of the operator's process in KiB.
+    pub fn memory(&mut self) -> u64 {
+        self.operator.process().resident_kib().unwrap_or_default()
+    }
+}
+
+fn server(url: &str, organization: &str) -> String {
+    json!({
+        "apiVersion": "extapp.dev/v1alpha1", "kind": "AuthorizationServer",
+        "metadata": {"name": SERVER, "namespace": NAMESPACE},
+        "spec": {
+            "uipath": {"url": url, "organization": organization},
+            "credentialsRef": {"name": "local-cloud-admin"},
+            "driftInterval": SELDOM
+        }
+    })
+    .to_string()
+}
