@@ -14,7 +14,7 @@ pub const RETIREMENT: Duration = Duration::from_hours(1);
 
 /// How far the time that the server gives to the secret of a create may be from the time at which we sent it: a request
 /// that takes long, and clocks that differ.
-const CREATE_WINDOW: Duration = Duration::from_secs(600);
+const CREATE_WINDOW: Duration = Duration::from_mins(10);
 
 /// How a secret that the operator added is marked at the server, so that one whose value was lost can be told apart from
 /// those that people made.
