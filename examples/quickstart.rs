@@ -99,7 +99,7 @@ async fn run(args: Args) -> Result<ExitCode> {
 
 async fn show(stage: &mut Stage, args: &Args) -> Result<Checks> {
     let started = Instant::now();
-    stage.set(args.context.as_deref()).await?;
+    Box::pin(stage.set(args.context.as_deref())).await?;
     let mut checks = Checks::default();
     report::print(stage, &mut checks).await?;
     checks.print(started.elapsed());

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::{self, LocalCloud, Operator, Program, Result, apply_yaml_in, peers, wait_for};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 fn here(path: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign_clients").join(path)

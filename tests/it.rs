@@ -4,6 +4,7 @@ mod admission;
 mod architecture;
 mod control_plane;
 mod crash;
+mod docs;
 mod drift;
 mod foreign_clients;
 mod life;

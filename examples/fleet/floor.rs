@@ -73,13 +73,17 @@ impl Floor {
 
     async fn one(&self, number: usize) -> Result<()> {
         let name = format!("floor-{number:05}");
-        let kind = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("fleet.extapp.dev", "v1", "Floor"), "floors");
+        let kind =
+            ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("fleet.extapp.dev", "v1", "Floor"), "floors");
         let objects: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), NAMESPACE, &kind);
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), NAMESPACE);
         let (apply, by_person) = (PatchParams::apply("floor"), PatchParams::apply("person"));
         let object = |rest: Value| {
             let mut object = json!({"apiVersion": "fleet.extapp.dev/v1", "kind": "Floor", "metadata": {"name": name}});
-            object.as_object_mut().into_iter().for_each(|object| object.extend(rest.as_object().cloned().unwrap_or_default()));
+            object
+                .as_object_mut()
+                .into_iter()
+                .for_each(|object| object.extend(rest.as_object().cloned().unwrap_or_default()));
             Patch::Apply(object)
         };
         let scopes = ["OR.Default", "OR.Queues"];

@@ -50,7 +50,8 @@ pub async fn fleet(client: &Client, count: usize, concurrency: u16) -> Result<Du
     let mut waiting: BTreeSet<String> = names.iter().cloned().collect();
     let started = Instant::now();
     let mut ready = pin!(becoming_ready(client));
-    let applied = stream::iter(&names).map(Ok).try_for_each_concurrent(usize::from(concurrency), |name| apply(client, name));
+    let applied =
+        stream::iter(&names).map(Ok).try_for_each_concurrent(usize::from(concurrency), |name| apply(client, name));
     let all_ready = async {
         while !waiting.is_empty() {
             let name = ready.try_next().await?.context("the watch ended")?;

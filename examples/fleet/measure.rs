@@ -41,7 +41,8 @@ pub async fn run(args: &Args) -> Result<Table> {
 async fn singles(args: &Args, setting: &Setting, table: &mut Table) -> Result<()> {
     let times = load::singles(&setting.client, args.singles).await?;
     // The nearest rank: with 50 times, p99 is the slowest.
-    let rank = |share: usize| times.get((times.len() * share).div_ceil(100).saturating_sub(1)).copied().unwrap_or_default();
+    let rank =
+        |share: usize| times.get((times.len() * share).div_ceil(100).saturating_sub(1)).copied().unwrap_or_default();
     let milliseconds = |time: Duration| format!("{:.0} ms", time.as_secs_f64() * 1_000.0);
     let measured = format!("p50 {}, p99 {}", milliseconds(rank(50)), milliseconds(rank(99)));
     table.row(format!("apply to Ready, idle operator, {} one by one", times.len()), measured);
@@ -81,7 +82,10 @@ async fn resyncs(setting: &Setting, table: &mut Table) -> Result<()> {
     sweeps(setting, RESYNCS).await?;
     let seconds = started.elapsed().as_secs_f64();
     let made = Scrape::of(setting).await?.since(&before);
-    table.row(format!("{RESYNCS} resyncs, nothing changed: Kubernetes writes"), listed(&made.by(WRITES, &["kind", "purpose"])));
+    table.row(
+        format!("{RESYNCS} resyncs, nothing changed: Kubernetes writes"),
+        listed(&made.by(WRITES, &["kind", "purpose"])),
+    );
     table.row(format!("{RESYNCS} resyncs: server requests"), listed(&made.by(REQUESTS, &["operation", "outcome"])));
     table.row(format!("{RESYNCS} resyncs: as the local cloud counts"), listed(&answered(setting, lines)?));
     table.row(format!("{RESYNCS} resyncs: passes over applications"), passes(&made, seconds));
@@ -96,7 +100,7 @@ async fn restart(args: &Args, setting: &mut Setting, table: &mut Table) -> Resul
     let ready = started.elapsed();
     let settled = settle(setting, started, number(args.applications)).await?;
     let made = Scrape::of(setting).await?;
-    let times = format!("{:.2} s to /readyz, {:.2} s to the last pass", ready.as_secs_f64(), settled.as_secs_f64());
+    let times = format!("{:.2} s to /readyz, {:.2} s to the counts pass", ready.as_secs_f64(), settled.as_secs_f64());
     table.row("restart (kill -9)", times);
     table.row("restart: Kubernetes writes", listed(&made.by(WRITES, &["kind", "purpose"])));
     table.row("restart: server requests", listed(&made.by(REQUESTS, &["operation", "outcome"])));
@@ -113,8 +117,8 @@ fn passes(made: &Scrape, seconds: f64) -> String {
 /// Waits for so many further sweeps.
 async fn sweeps(setting: &Setting, count: usize) -> Result<()> {
     for _ in 0..count {
-        let last = Scrape::of(setting).await?.sum(SWEPT);
-        let moved = async || Ok((Scrape::of(setting).await?.sum(SWEPT) > last).then_some(()));
+        let counts = Scrape::of(setting).await?.sum(SWEPT);
+        let moved = async || Ok((Scrape::of(setting).await?.sum(SWEPT) > counts).then_some(()));
         eventually("the next sweep", LIMIT, moved).await?;
     }
     Ok(())
@@ -125,18 +129,18 @@ async fn quiet(setting: &Setting) -> Result<()> {
     settle(setting, Instant::now(), 0.0).await.map(|_| ())
 }
 
-/// Waits until at least so many passes over applications were made, and then nothing for a while; when the last ended.
+/// Waits until at least so many passes over applications were made, and then nothing for a while; when the counts ended.
 async fn settle(setting: &Setting, started: Instant, least: f64) -> Result<Duration> {
-    let (mut last, mut moved) = ((-1.0, -1.0), started.elapsed());
+    let (mut counts, mut moved) = ((-1.0, -1.0), started.elapsed());
     eventually("the operator is quiet", LIMIT, async || {
         let scrape = Scrape::of(setting).await?;
         let now = (scrape.sum(PASSES), scrape.sum(REQUESTS));
-        if now != last {
-            (last, moved) = (now, started.elapsed());
+        if now != counts {
+            (counts, moved) = (now, started.elapsed());
         }
         let enough = scrape.only(PASSES, "kind", "ExternalApplication") >= least;
         let idle = scrape.sum("extapp_reconciles_running") == 0.0;
-        Ok((enough && idle && started.elapsed() - moved >= QUIET).then_some(moved))
+        Ok((enough && idle && started.elapsed().saturating_sub(moved) >= QUIET).then_some(moved))
     })
     .await
 }

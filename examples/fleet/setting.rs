@@ -36,14 +36,19 @@ impl Setting {
     pub async fn start(args: &Args) -> Result<Self> {
         let program = Program::this_executable(EXTAPP)?;
         let unlimited = ["get", "post", "put", "delete"].map(|method| format!("--rate-limit-{method}=0"));
-        let cloud = || unlimited.iter().fold(LocalCloud::builder(program.clone()).in_memory(), |cloud, limit| cloud.arg(limit));
+        let cloud = || {
+            unlimited
+                .iter()
+                .fold(LocalCloud::builder(program.clone()).in_memory(), crate::support::local_cloud::Builder::arg)
+        };
         let (cloud, floor_cloud) = (cloud().start().await?, cloud().start().await?);
         let options = Options::default().manifest(installation::kinds()?).manifest(floor::KIND);
         let control_plane = ControlPlane::start(options.manifest(installation::permissions())).await?;
         let client = control_plane.admin_client().await?;
         let operator = Operator::builder(program.clone(), &control_plane.operator_kubeconfig());
         let concurrency = args.concurrency.to_string();
-        let flags = ["--concurrency", &concurrency, "--requests-per-minute", REQUESTS_PER_MINUTE, "--identity", "fleet"];
+        let flags =
+            ["--concurrency", &concurrency, "--requests-per-minute", REQUESTS_PER_MINUTE, "--identity", "fleet"];
         let operator = operator.args(flags).start().await?;
         control_plane.add_namespace(NAMESPACE).await?;
         crate::support::apply_yaml_in(&client, NAMESPACE, &cloud.credentials_manifest()?).await?;

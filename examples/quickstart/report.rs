@@ -157,12 +157,11 @@ fn catalogue(stage: &Stage, checks: &mut Checks) -> Result<()> {
 /// How to go on.
 pub fn invitation(stage: &Stage) -> Result<()> {
     heading("Yours to try, in another terminal");
-    match stage.context() {
-        Some(context) => println!("  alias kubectl='kubectl --context {context}'"),
-        None => {
-            println!("  export KUBECONFIG={}", stage.kubeconfig()?.display());
-            println!("  alias kubectl={}", stage.kubectl(&[])?.get_program().display());
-        }
+    if let Some(context) = stage.context() {
+        println!("  alias kubectl='kubectl --context {context}'");
+    } else {
+        println!("  export KUBECONFIG={}", stage.kubeconfig()?.display());
+        println!("  alias kubectl={}", stage.kubectl(&[])?.get_program().display());
     }
     println!();
     let fix = r#"'[{"op":"replace","path":"/spec/resources/0/applicationScopes/0","value":"OR.Queues"}]'"#;

@@ -25,6 +25,7 @@ use crate::support::{
 const REMOVAL: Duration = Duration::from_mins(2);
 
 /// Where the manifests go.
+#[allow(clippy::large_enum_variant, reason = "there is one in the whole program")]
 enum Cluster {
     Own(ControlPlane),
     Existing { context: String, kubeconfig: PathBuf, client: Client, _scratch: TempDir },
@@ -56,7 +57,7 @@ impl Stage {
         });
         let cloud = self.cloud.insert(cloud.await?);
         let cluster = match context {
-            None => step("control plane: etcd, API server, controllers", own_cluster()).await?,
+            None => Box::pin(step("control plane: etcd, API server, controllers", own_cluster())).await?,
             Some(name) => step("your cluster", existing_cluster(name)).await?,
         };
         let cluster = self.cluster.insert(cluster);

@@ -159,9 +159,11 @@ fn refused() -> Response {
     response
 }
 
+/// Headers that belong to one connection.
+const HOP: [HeaderName; 3] = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION];
+
 async fn relay(proxy: &Proxy, answer: reqwest::Response, path: &str) -> Response {
     let mut response = Response::builder().status(answer.status());
-    const HOP: [HeaderName; 3] = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION];
     for (name, value) in answer.headers().iter().filter(|(name, _)| !HOP.contains(name)) {
         response = response.header(name, value);
     }

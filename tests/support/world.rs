@@ -64,7 +64,7 @@ impl World {
         let program = Program::new(env!("CARGO_BIN_EXE_extapp"));
         // What a test itself reads must not use up what the operator may.
         let cloud = LocalCloud::builder(program.clone()).fault_injection().arg("--rate-limit-get").arg("0");
-        let cloud = variations.cloud.into_iter().fold(cloud, |cloud, arg| cloud.arg(arg)).start().await?;
+        let cloud = variations.cloud.into_iter().fold(cloud, super::local_cloud::Builder::arg).start().await?;
         let directory = scratch("world-")?;
         let gate = variations.gated.then(Gate::default);
         let (server_url, kubeconfig) = match &gate {
