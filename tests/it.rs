@@ -2,6 +2,7 @@
 
 mod admission;
 mod architecture;
+mod budget;
 mod canaries;
 mod control_plane;
 mod crash;
@@ -10,6 +11,7 @@ mod drift;
 mod foreign_clients;
 mod life;
 mod local_cloud;
+mod observability;
 mod server_faults;
 #[allow(dead_code, unused_imports, reason = "the examples use parts that no test does")]
 mod support;

@@ -74,6 +74,7 @@ pub enum Error {
 pub async fn run(args: Args) -> Result<(), Error> {
     let config = kube::Config::infer().await.map_err(|error| Error::Cluster(innermost(&error)))?;
     let client = kube::Client::try_from(config).map_err(|error| Error::Cluster(innermost(&error)))?;
+    reach(&client).await?;
     let address = args.metrics_address;
     let in_use = |error| Error::Address { address, error };
     let listener = TcpListener::bind(address).await.map_err(in_use)?;
@@ -100,6 +101,15 @@ pub async fn run(args: Args) -> Result<(), Error> {
     }
     serving.abort();
     if told { Ok(()) } else { Err(Error::Broken) }
+}
+
+/// A cluster that is not there is a mistake in what the operator was given, better said at once than in the log of every
+/// watch. One that answers, whatever it says, is waited for.
+async fn reach(client: &kube::Client) -> Result<(), Error> {
+    match client.apiserver_version().await {
+        Err(error @ (kube::Error::HyperError(_) | kube::Error::Service(_))) => Err(Error::Cluster(innermost(&error))),
+        _ => Ok(()),
+    }
 }
 
 /// Waits for a signal (true), or for a part that ended by itself (false).

@@ -326,7 +326,8 @@ where
     let meta = object.meta();
     let (uid, name, namespace) =
         (meta.uid.clone().unwrap_or_default(), object.name_any(), object.namespace().unwrap_or_default());
-    let span = info_span!("pass", kind, namespace, name, generation = meta.generation);
+    // Not `name`: in JSON that is the span's own, and an object must not have a key twice.
+    let span = info_span!("pass", kind, namespace, object = name, generation = meta.generation);
     let running = context.metrics.reconciles_running.get_or_create(&Kind { kind }).clone();
     running.inc();
     let began = tokio::time::Instant::now();

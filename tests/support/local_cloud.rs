@@ -145,6 +145,11 @@ impl LocalCloud {
         self.process.kill9()
     }
 
+    /// One more argument for the next start.
+    pub fn add_arg(&mut self, arg: impl Into<String>) {
+        self.settings.args.push(arg.into());
+    }
+
     /// Ends it if it still runs, and starts it again with the same settings and data, at the same address.
     pub async fn restart(&mut self) -> Result<()> {
         self.process.kill9()?;
