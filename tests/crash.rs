@@ -1,6 +1,8 @@
 //! The operator dies, or an answer is lost, at each of its side effects: what is there afterwards is what there would be
 //! without it, once.
 
+use extapp::domain::intent::READ_LAG;
+use jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
@@ -23,10 +25,21 @@ enum Scene {
 
 impl Scene {
     /// What has to be there first.
-    async fn prepare(self, world: &World, name: &str) -> Result<()> {
-        if self != Self::Create {
+    async fn prepare(self, world: &World, names: &[String]) -> Result<()> {
+        if self == Self::Create {
+            return Ok(());
+        }
+        for name in names {
             world.confidential(world.home.name(), name, "").await?;
+        }
+        for name in names {
             world.until_ready(name).await?;
+        }
+        if self == Self::Recreate {
+            // Until then it is not believed that a registration is gone.
+            let newest = Timestamp::now();
+            let old = async || Ok((newest.duration_until(Timestamp::now()).unsigned_abs() > READ_LAG).then_some(()));
+            eventually("the registrations are old enough", LIMIT, old).await?;
         }
         Ok(())
     }
@@ -45,7 +58,6 @@ impl Scene {
             }
             Self::Delete => api.delete(name, &DeleteParams::default()).await.map(|_| ()).map_err(Into::into),
             Self::Recreate => {
-                // Old enough that the server's reads are believed.
                 let id = world.registration(name).await?["id"].as_str().unwrap_or_default().to_owned();
                 world.delete_registration(&id).await
             }
@@ -68,31 +80,40 @@ impl Scene {
     }
 }
 
+/// More side effects than any scene has.
+const MOST: usize = 6;
+
 async fn sweep(scene: Scene, stop: Stop) -> Result<()> {
     let prefix = format!("crash-{scene:?}").to_lowercase();
     let server = "  driftInterval: 2s\n".into();
-    let mut world = World::with(&prefix, Variations { gated: true, server, ..Variations::default() }).await?;
+    // So many sweeps would use up what a server that counts requests leaves for them.
+    let operator = vec!["--requests-per-minute".into(), "100000".into()];
+    let mut world = World::with(&prefix, Variations { gated: true, server, operator, ..Variations::default() }).await?;
     let gate = world.gate.clone().context("the gate")?;
-    scene.prepare(&world, "reference").await?;
+    let names: Vec<String> = (1..=MOST).map(|effect| format!("app-{effect}")).collect();
+    let everyone: Vec<String> = names.iter().cloned().chain(["reference".into()]).collect();
+    scene.prepare(&world, &everyone).await?;
     gate.count_anew();
     scene.act(&world, "reference").await?;
     scene.settle(&world, "reference").await?;
     let effects = gate.counted();
     println!("{scene:?}: {effects} side effects; {stop:?} at each of them");
-    assert!(effects > 1, "nothing was counted");
-    for effect in 1..=effects {
-        let name = format!("app-{effect}");
-        scene.prepare(&world, &name).await?;
+    assert!((2..=MOST).contains(&effects), "{effects} side effects");
+    for (effect, name) in (1..=effects).zip(&names) {
         gate.arm(effect, stop);
-        scene.act(&world, &name).await?;
-        gate.reached(LIMIT).await.context(format!("{scene:?} {stop:?} {effect}"))?;
+        scene.act(&world, name).await?;
+        let reached = gate.reached(LIMIT).await;
+        reached.map_err(|error| {
+            let tail = last_words(&world.operator.logs());
+            Error::new(format!("{scene:?} {stop:?} {effect} of {effects}: {error}; saw {}\n{tail}", gate.counted()))
+        })?;
         if matches!(stop, Stop::Before | Stop::After) {
             world.operator.kill9()?;
             gate.thaw();
             world.operator.restart().await?;
         }
         gate.thaw();
-        let settled = scene.settle(&world, &name).await;
+        let settled = scene.settle(&world, name).await;
         settled.map_err(|error| {
             let tail = last_words(&world.operator.logs());
             Error::new(format!("{scene:?} {stop:?} {effect} of {effects}: {error}\n{tail}"))
