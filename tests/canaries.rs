@@ -12,7 +12,7 @@ use crate::support::{Result, eventually};
 async fn secrets_are_found_in_their_secrets_alone() -> Result<()> {
     let operator = vec!["--log-level".into(), "trace".into()];
     let server = "  driftInterval: 2s\n".into();
-    let mut world = World::with("canary", Variations { operator, server, ..Variations::default() }).await?;
+    let mut world = World::with("canary", Variations { server, operator, ..Variations::default() }).await?;
     let home = world.home.name().to_owned();
     world.confidential(&home, "worker", "").await?;
     world.until_ready("worker").await?;

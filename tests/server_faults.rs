@@ -48,7 +48,7 @@ async fn a_create_that_fails_says_why_and_is_made_good_exactly_once() -> Result<
 async fn a_frozen_server_makes_its_applications_not_ready_and_a_new_one_is_told() -> Result<()> {
     let operator = vec!["--request-timeout".into(), "1".into()];
     let server = "  driftInterval: 2s\n".into();
-    let world = World::with("frozen", Variations { operator, server, ..Variations::default() }).await?;
+    let world = World::with("frozen", Variations { server, operator, ..Variations::default() }).await?;
     let home = world.home.name().to_owned();
     world.confidential(&home, "worker", "").await?;
     world.until_ready("worker").await?;
