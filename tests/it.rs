@@ -9,6 +9,7 @@ mod crash;
 mod docs;
 mod drift;
 mod foreign_clients;
+mod interrupted;
 mod life;
 mod local_cloud;
 mod observability;
@@ -16,4 +17,5 @@ mod server_faults;
 #[allow(dead_code, unused_imports, reason = "the examples use parts that no test does")]
 mod support;
 mod tenancy;
+mod two_operators;
 mod uipath_backend;

@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, Method, StatusCode, header};
 use axum::response::Response;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::error::{Context, Result};
 
@@ -22,16 +22,71 @@ pub enum Stop {
     Before,
     /// The effect happens, and everything stands still before its answer is given; the caller then kills the operator.
     After,
-    /// The effect happens, and its answer is lost. Nothing else is disturbed.
+    /// The effect happens, and its answer breaks off in its body. Nothing else is disturbed.
     LoseAnswer,
+    /// The effect happens, and the connection is cut before a word of its answer.
+    Cut,
+    /// The effect happens, and its answer is replaced by this status, as a gateway before the server does that lost
+    /// patience.
+    LateError(u16),
+    /// The effect does not happen; this status is the answer.
+    Refuse(u16),
+    /// This request alone waits until [`Gate::release`], before its effect.
+    HoldRequest,
+    /// The effect happens, and this answer alone waits until [`Gate::release`].
+    HoldAnswer,
+}
+
+/// A side effect by what it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// A write of an application's finalizer or intent.
+    Intent,
+    /// The create of a registration.
+    Register,
+    AddSecret,
+    RemoveSecret,
+    /// A write of a Secret in the cluster.
+    Publish,
+    /// A write of an application's status.
+    Status,
+    Other,
+}
+
+impl Effect {
+    fn of(method: &Method, path: &str) -> Self {
+        let path = path.split('?').next().unwrap_or_default();
+        match method.as_str() {
+            "PATCH" if path.contains("/externalapplications/") && path.ends_with("/status") => Self::Status,
+            "PATCH" if path.contains("/externalapplications/") => Self::Intent,
+            "PATCH" if path.contains("/api/v1/") && path.contains("/secrets/") => Self::Publish,
+            "POST" if path.ends_with("/api/ExternalClient") => Self::Register,
+            "POST" if path.ends_with("/GenerateSecret") => Self::AddSecret,
+            "DELETE" if path.contains("/api/ExternalClient/") && path.contains("/secrets/") => Self::RemoveSecret,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// What happens to the next effects of one kind.
+struct Order {
+    effect: Effect,
+    left: usize,
+    stop: Stop,
 }
 
 #[derive(Default)]
 struct Shared {
     effects: AtomicUsize,
+    seen: Mutex<Vec<Effect>>,
     armed: Mutex<Option<(usize, Stop)>>,
+    orders: Mutex<Vec<Order>>,
     frozen: AtomicBool,
     reached: Notify,
+    /// How many stops have come about.
+    stops: watch::Sender<usize>,
+    /// How often what is held has been let go.
+    releases: watch::Sender<usize>,
 }
 
 /// One count over several proxies.
@@ -63,12 +118,12 @@ impl Gate {
     /// Begins to count anew; the k-th effect from now is the one.
     pub fn arm(&self, effect: usize, stop: Stop) {
         self.0.effects.store(0, Ordering::SeqCst);
-        *self.0.armed.lock().unwrap_or_else(PoisonError::into_inner) = Some((effect, stop));
+        *locked(&self.0.armed) = Some((effect, stop));
     }
 
     pub fn count_anew(&self) {
         self.0.effects.store(0, Ordering::SeqCst);
-        *self.0.armed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *locked(&self.0.armed) = None;
     }
 
     pub fn counted(&self) -> usize {
@@ -80,9 +135,40 @@ impl Gate {
         tokio::time::timeout(limit, self.0.reached.notified()).await.context("the chosen effect never came")
     }
 
+    /// Does this to the next effects of one kind, and only to those.
+    pub fn order(&self, effect: Effect, times: usize, stop: Stop) {
+        locked(&self.0.orders).push(Order { effect, left: times, stop });
+    }
+
+    /// Forgets all orders.
+    pub fn countermand(&self) {
+        locked(&self.0.orders).clear();
+    }
+
+    /// Waits until so many stops have come about, of all since the start.
+    pub async fn stopped(&self, count: usize, limit: Duration) -> Result<()> {
+        let mut stops = self.0.stops.subscribe();
+        let waited = tokio::time::timeout(limit, stops.wait_for(|stops| *stops >= count)).await;
+        waited.context(format!("{} of {count} stops", *self.0.stops.borrow()))?.map(|_| ()).map_err(Into::into)
+    }
+
+    pub fn stops(&self) -> usize {
+        *self.0.stops.borrow()
+    }
+
+    /// Lets go whatever is held.
+    pub fn release(&self) {
+        self.0.releases.send_modify(|releases| *releases += 1);
+    }
+
+    /// How many effects of one kind were let through, since the start.
+    pub fn count_of(&self, effect: Effect) -> usize {
+        locked(&self.0.seen).iter().filter(|seen| **seen == effect).count()
+    }
+
     /// Lets everything move again.
     pub fn thaw(&self) {
-        *self.0.armed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *locked(&self.0.armed) = None;
         self.0.frozen.store(false, Ordering::SeqCst);
     }
 
@@ -92,18 +178,45 @@ impl Gate {
             return None;
         }
         let number = self.0.effects.fetch_add(1, Ordering::SeqCst) + 1;
-        let armed = *self.0.armed.lock().unwrap_or_else(PoisonError::into_inner);
-        armed.filter(|(effect, _)| *effect == number).map(|(_, stop)| stop)
+        let kind = Effect::of(method, path);
+        let armed = *locked(&self.0.armed);
+        let stop = armed.filter(|(effect, _)| *effect == number).map(|(_, stop)| stop).or_else(|| {
+            let mut orders = locked(&self.0.orders);
+            let order = orders.iter_mut().find(|order| order.effect == kind && order.left > 0)?;
+            order.left -= 1;
+            Some(order.stop)
+        });
+        if !matches!(stop, Some(Stop::Before | Stop::Refuse(_))) {
+            locked(&self.0.seen).push(kind);
+        }
+        stop
+    }
+
+    /// Tells that a stop has come about.
+    fn tell(&self) {
+        self.0.stops.send_modify(|stops| *stops += 1);
+        self.0.reached.notify_one();
+    }
+
+    async fn hold(&self) {
+        let mut releases = self.0.releases.subscribe();
+        self.tell();
+        // The sender lives as long as the gate.
+        let _ = releases.changed().await;
     }
 
     fn freeze(&self) {
         self.0.frozen.store(true, Ordering::SeqCst);
-        self.0.reached.notify_one();
+        self.tell();
     }
 
     fn is_frozen(&self) -> bool {
         self.0.frozen.load(Ordering::SeqCst)
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A write that concerns an application: what is written about servers and events comes when it comes.
@@ -123,6 +236,13 @@ async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
         proxy.gate.freeze();
         std::future::pending::<()>().await;
     }
+    if let Some(Stop::Refuse(status)) = stop {
+        proxy.gate.tell();
+        return instead(status);
+    }
+    if stop == Some(Stop::HoldRequest) {
+        proxy.gate.hold().await;
+    }
     let Ok(body) = axum::body::to_bytes(body, 16 << 20).await else { return refused() };
     let mut sent = proxy.http.request(parts.method.clone(), format!("{}{path}", proxy.upstream)).body(body);
     for (name, value) in &parts.headers {
@@ -138,13 +258,23 @@ async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
         }
         // A body that breaks off is a connection that is cut.
         Some(Stop::LoseAnswer) => {
-            proxy.gate.0.reached.notify_one();
+            proxy.gate.tell();
             let broken = futures::stream::once(async { Err::<Bytes, _>(std::io::Error::other("cut")) });
             return Response::builder()
                 .header(header::CONTENT_LENGTH, 100)
                 .body(Body::from_stream(broken))
                 .unwrap_or_else(|_| refused());
         }
+        Some(Stop::Cut) => {
+            proxy.gate.tell();
+            // Ends the task of this connection without a message: what is left is a closed socket.
+            std::panic::resume_unwind(Box::new("cut"));
+        }
+        Some(Stop::LateError(status)) => {
+            proxy.gate.tell();
+            return instead(status);
+        }
+        Some(Stop::HoldAnswer) => proxy.gate.hold().await,
         _ => {}
     }
     match answer {
@@ -154,8 +284,12 @@ async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
 }
 
 fn refused() -> Response {
+    instead(502)
+}
+
+fn instead(status: u16) -> Response {
     let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::BAD_GATEWAY;
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     response
 }
 

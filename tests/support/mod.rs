@@ -11,6 +11,8 @@ pub mod kubeconfig;
 pub mod local_cloud;
 pub mod namespace;
 pub mod operator;
+#[cfg(test)]
+pub mod outcome;
 pub mod peers;
 pub mod process;
 pub mod wait;

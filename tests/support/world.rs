@@ -32,6 +32,7 @@ pub struct World {
     /// Between the operator and everything that it writes to, where that was asked for.
     pub gate: Option<Gate>,
     server_url: String,
+    kubeconfig: std::path::PathBuf,
     _scratch: TempDir,
 }
 
@@ -82,7 +83,8 @@ impl World {
             .args(variations.operator)
             .start()
             .await?;
-        let world = Self { plane, client, home, tenants, cloud, operator, gate, server_url, _scratch: directory };
+        let world =
+            Self { plane, client, home, tenants, cloud, operator, gate, server_url, kubeconfig, _scratch: directory };
         world.apply(&world.cloud.credentials_manifest()?).await?;
         world.apply(&world.server(&variations.server)).await?;
         let ready = |server: Option<&AuthorizationServer>| {
@@ -90,6 +92,13 @@ impl World {
         };
         wait_for(world.servers(), "cloud", LIMIT, ready).await?;
         Ok(world)
+    }
+
+    /// One more operator over the same namespaces, as while a Deployment rolls.
+    pub async fn another_operator(&self, identity: &str) -> Result<Operator> {
+        let watched = std::iter::once(self.home.name()).chain(self.tenants.iter().map(TestNamespace::name));
+        let program = Program::new(env!("CARGO_BIN_EXE_extapp"));
+        Operator::builder(program, &self.kubeconfig).watch_namespaces(watched).identity(identity).start().await
     }
 
     /// The manifest of the AuthorizationServer.

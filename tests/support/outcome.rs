@@ -1,0 +1,67 @@
+//! What has to be so once an application has come to rest, whatever happened on the way.
+
+use std::collections::BTreeSet;
+
+use extapp::domain::observed::unsettled_intent;
+use serde_json::Value;
+
+use super::error::{Error, Result};
+use super::world::{World, ready};
+
+/// One registration as wanted, one secret that works, and no other that nobody knows of. An error says what is missing:
+/// for [`super::eventually`].
+pub async fn complete(world: &World, namespace: &str, name: &str) -> Result<Option<()>> {
+    let display_name = display_name(world, namespace, name).await?;
+    let count = world.registrations(&display_name).await?.len();
+    if count != 1 {
+        return Err(Error::new(format!("{count} registrations of {display_name}")));
+    }
+    sound(world, namespace, name).await
+}
+
+/// The same without a word on registrations that the application does not name: for applications of one name.
+pub async fn sound(world: &World, namespace: &str, name: &str) -> Result<Option<()>> {
+    let app = world.applications(namespace).get(name).await?;
+    let unsettled = unsettled_intent(&app).is_some();
+    let status = app.status.clone().unwrap_or_default();
+    let registrations = world.registrations(&display_name(world, namespace, name).await?).await?;
+    let keys = world.secret(namespace, &format!("{name}-oauth")).await.unwrap_or_default();
+    let own = registrations.iter().find(|registration| registration["id"].as_str() == status.client_id.as_deref());
+    let Some(own) = own else { return Err(Error::new(format!("no registration of its own: {status:?}"))) };
+    let wanted: Vec<&String> = app.spec.resources.iter().flat_map(|resource| &resource.application_scopes).collect();
+    let granted = own["resources"].to_string();
+    let uris: BTreeSet<&str> = own["redirectUri"].as_str().unwrap_or_default().split(',').collect();
+    let checks = [
+        ("it is Ready", ready(&status.conditions) && status.observed_generation == app.metadata.generation),
+        ("no create is unsettled", !unsettled),
+        ("it has its scopes", wanted.iter().all(|scope| granted.contains(&format!("\"{scope}\"")))),
+        ("it has its redirect URIs", app.spec.redirect_uris.iter().all(|uri| uris.contains(uri.as_str()))),
+        ("every secret at the server is known", secrets(own) == known(&status)),
+        ("the Secret is of the registration", keys.get("client-id") == status.client_id.as_ref()),
+        ("the credential works", keys.contains_key("client-secret") && world.works(&keys).await?),
+    ];
+    let missing: Vec<&str> = checks.iter().filter(|(_, holds)| !holds).map(|(what, _)| *what).collect();
+    if missing.is_empty() {
+        return Ok(Some(()));
+    }
+    Err(Error::new(format!("not so: {}; the server has {:?}; {status:?}", missing.join(", "), secrets(own))))
+}
+
+async fn display_name(world: &World, namespace: &str, name: &str) -> Result<String> {
+    let app = world.applications(namespace).get(name).await?;
+    Ok(app.spec.display_name.unwrap_or_else(|| name.to_owned()))
+}
+
+fn secrets(registration: &Value) -> BTreeSet<String> {
+    registration["secrets"].as_array().into_iter().flatten().map(|secret| secret["id"].to_string()).collect()
+}
+
+fn known(status: &extapp::api::external_application::ExternalApplicationStatus) -> BTreeSet<String> {
+    status.credentials.iter().map(|credential| credential.id.clone()).collect()
+}
+
+/// The last lines of an operator's log, for the text of a failure.
+pub fn last_words(logs: &str) -> String {
+    let lines: Vec<&str> = logs.lines().collect();
+    lines[lines.len().saturating_sub(30)..].join("\n")
+}
