@@ -17,5 +17,4 @@ mod server_faults;
 #[allow(dead_code, unused_imports, reason = "the examples use parts that no test does")]
 mod support;
 mod tenancy;
-mod two_operators;
 mod uipath_backend;
