@@ -9,6 +9,7 @@ mod drift;
 mod foreign_clients;
 mod life;
 mod local_cloud;
+mod references;
 #[allow(dead_code, unused_imports, reason = "the examples use parts that no test does")]
 mod support;
 mod tenancy;

@@ -172,6 +172,8 @@ fn templated(
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(20_000));
+    // It would print everything else that is known, in no promised form.
+    environment.remove_global("debug");
     let words = words(output.kind, facts, key);
     let mut data = BTreeMap::new();
     for (name, text) in &output.template {
