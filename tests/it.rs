@@ -13,6 +13,7 @@ mod interrupted;
 mod life;
 mod local_cloud;
 mod observability;
+mod references;
 mod server_faults;
 #[allow(dead_code, unused_imports, reason = "the examples use parts that no test does")]
 mod support;

@@ -172,15 +172,19 @@ fn templated(
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(20_000));
+    // It would print everything else that is known, in no promised form.
+    environment.remove_global("debug");
+    // What an error says in detail may be a value: `{% include clientSecret %}`. Only the trial may tell.
+    let trial = key.is_none_or(|key| key.secret.expose() == PLACEHOLDER);
     let words = words(output.kind, facts, key);
     let mut data = BTreeMap::new();
     for (name, text) in &output.template {
         let rendered = environment.render_str(text, &words).map_err(|error| TemplateError {
             output: output.name.clone(),
             key: name.clone(),
-            // The kind and the detail of a template error name variables and positions, never values.
             what: error
                 .detail()
+                .filter(|_| trial)
                 .map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind())),
         })?;
         data.insert(name.clone(), rendered);
@@ -220,7 +224,7 @@ fn words(kind: OutputKind, facts: &Facts<'_>, key: Option<Key<'_>>) -> minijinja
 
 /// Whether every template of the spec can be rendered, before there is anything to put in.
 pub fn check_templates(outputs: &[ResolvedOutput], facts: &Facts<'_>) -> Result<(), TemplateError> {
-    let (id, secret) = (SecretId::new("0"), ClientSecret::new("placeholder"));
+    let (id, secret) = (SecretId::new("0"), ClientSecret::new(PLACEHOLDER));
     let confidential = facts.desired.client_type == ClientType::Confidential;
     let key = confidential.then_some(Key { id: &id, secret: &secret });
     outputs.iter().try_for_each(|output| render(output, facts, key).map(|_| ()))
@@ -232,6 +236,9 @@ fn shape(output: &ResolvedOutput, data: &BTreeMap<String, String>) -> String {
     let said = serde_json::json!([keys, output.labels, output.annotations]).to_string();
     super::hex(&Sha256::digest(said)[..8])
 }
+
+/// Stands for the secret while templates are only tried.
+const PLACEHOLDER: &str = "placeholder";
 
 /// The name of an immutable object: a new one for every change of what it says. The secret takes part by its identifier.
 fn versioned_name(

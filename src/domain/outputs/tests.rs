@@ -187,3 +187,13 @@ fn another_applications_object_yields_no_secret() {
     foreign.ours = true;
     assert!(foreign.intact_secret("another-uid", &ClientId::new("id-9")).is_none());
 }
+
+#[test]
+fn a_template_that_fails_on_the_real_secret_alone_does_not_tell_it() {
+    let text = "{% if clientSecret != 'placeholder' %}{% include clientSecret %}{% endif %}";
+    let sly = output(&serde_json::json!({"name": "x", "format": "Template", "template": {"a": text}}));
+    let world = world();
+    check_templates(std::slice::from_ref(&sly), &world.facts()).expect("the trial passes");
+    let error = world.render(&sly).err().expect("refused");
+    assert!(!error.to_string().contains("s3cr&t"), "{error}");
+}
