@@ -174,7 +174,7 @@ fn templated(
     environment.set_fuel(Some(20_000));
     // It would print everything else that is known, in no promised form.
     environment.remove_global("debug");
-    // What an error says in detail may be a value: `{% include clientSecret %}`. Only the trial may tell.
+    // What an error says in detail may quote a value. Only the trial may tell.
     let trial = key.is_none_or(|key| key.secret.expose() == PLACEHOLDER);
     let words = words(output.kind, facts, key);
     let mut data = BTreeMap::new();
