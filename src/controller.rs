@@ -68,6 +68,8 @@ pub struct Context {
     pub retries: Retries,
     /// Secrets that a server gave out and that no object carries yet, by the application's UID.
     held: Mutex<HashMap<String, (ClientId, Arc<Credential>)>>,
+    /// A digest of the status that this process wrote last for each application (by UID): the cache may be older.
+    told: Mutex<HashMap<String, u64>>,
     /// Applications (by UID) that a sweep found to differ.
     suspects: Mutex<HashSet<String>>,
     /// Servers whose counts are to be brought up to date.
@@ -100,6 +102,15 @@ impl Context {
 
     pub fn let_go(&self, uid: &str) {
         locked(&self.held).remove(uid);
+    }
+
+    /// Whether this process wrote another status than this since the cache was filled, as far as it knows.
+    pub fn told_otherwise(&self, uid: &str, digest: u64) -> bool {
+        locked(&self.told).get(uid).is_some_and(|told| *told != digest)
+    }
+
+    pub fn tell(&self, uid: &str, digest: u64) {
+        locked(&self.told).insert(uid.to_owned(), digest);
     }
 
     pub fn suspect(&self, uid: &str) {
@@ -143,6 +154,7 @@ impl Context {
         self.retries.forget(uid);
         self.let_go(uid);
         self.clear_suspicion(uid);
+        locked(&self.told).remove(uid);
         let key = server_key(app);
         self.servers.get(&key).release(uid);
         self.count_anew(key);

@@ -88,6 +88,7 @@ pub fn start(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: &C
         retries: super::retry::Retries::default(),
         held: Mutex::default(),
         suspects: Mutex::default(),
+        told: Mutex::default(),
         stale_counts: Mutex::default(),
         wake_applications,
         wake_servers,

@@ -83,7 +83,8 @@ pub async fn execute(
     achieved.drift = drift;
     match halt {
         None => Outcome::Done { valid: Box::new(valid), achieved },
-        Some(Halt::Stale) if achieved.client_id.is_none() => Outcome::Silent,
+        // Somebody else was faster, and nothing is known that a status does not say: look again without a word.
+        Some(Halt::Stale) if !is_news(app, &achieved) => Outcome::Silent,
         Some(Halt::Stale) => {
             let message = "something changed meanwhile; looking again";
             let finding =
@@ -92,6 +93,16 @@ pub async fn execute(
         }
         Some(Halt::Because(finding)) => Outcome::Failed { valid: Box::new(valid), achieved, finding },
     }
+}
+
+/// Whether the pass has learnt of a registration or a credential that the status does not name yet.
+fn is_news(app: &ExternalApplication, achieved: &Achieved) -> bool {
+    let status = app.status.as_ref();
+    let known = status.and_then(|status| status.client_id.as_deref());
+    let credentials = status.map_or(&[][..], |status| &status.credentials);
+    let named = |id: &str| credentials.iter().any(|credential| credential.id == id);
+    achieved.client_id.as_ref().is_some_and(|id| known != Some(id.as_str()))
+        || achieved.credentials.iter().any(|credential| !named(&credential.id))
 }
 
 /// The scopes that the registration is known to have before anything is done.

@@ -1,7 +1,7 @@
 //! Telling: the status where it differs, and an Event where something is new.
 
 use super::Error;
-use crate::api::ExternalApplication;
+use crate::api::{ExternalApplication, ExternalApplicationStatus};
 use crate::controller::Context;
 use crate::controller::events::Tone;
 use crate::controller::kubernetes::is_not_found;
@@ -15,7 +15,9 @@ pub async fn report(app: &ExternalApplication, seen: &Observed, outcome: &Outcom
         ctx.metrics.findings.get_or_create(&Ended { reason: finding.reason.as_str() }).inc();
     }
     let Some(status) = application(app, seen, outcome, ctx.now()) else { return Ok(()) };
-    if app.status.as_ref() == Some(&status) {
+    let (uid, digest) = (app.metadata.uid.as_deref().unwrap_or_default(), digest(&status));
+    // The cache may be older than what this process wrote last: then equal is not enough.
+    if app.status.as_ref() == Some(&status) && !ctx.told_otherwise(uid, digest) {
         return Ok(());
     }
     if let Some(finding) = finding(outcome).filter(|finding| is_news(app, finding)) {
@@ -24,8 +26,19 @@ pub async fn report(app: &ExternalApplication, seen: &Observed, outcome: &Outcom
     }
     match ctx.kubernetes().status(app, &status).await {
         Err(error) if is_not_found(&error) => Ok(()),
-        other => Ok(other?),
+        Err(error) => Err(error.into()),
+        Ok(()) => {
+            ctx.tell(uid, digest);
+            Ok(())
+        }
     }
+}
+
+fn digest(status: &ExternalApplicationStatus) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    serde_json::to_string(status).unwrap_or_default().hash(&mut hasher);
+    hasher.finish()
 }
 
 fn finding(outcome: &Outcome) -> Option<&Finding> {

@@ -8,9 +8,10 @@ use crate::api::ExternalApplication;
 use crate::controller::Context;
 use crate::controller::application::admits;
 use crate::controller::servers::Server;
+use crate::domain::credentials::marker;
 use crate::domain::difference::between;
 use crate::domain::observed::{observes, status_client_id};
-use crate::domain::registration::{ClientId, Registered};
+use crate::domain::registration::{ClientId, Registered, SecretInfo};
 use crate::domain::sweep::{Swept, due, suspects};
 use crate::domain::validate::desired;
 use crate::server::{AuthorizationServer as _, Lane};
@@ -71,7 +72,15 @@ fn differs(app: &ExternalApplication, actual: &Registered) -> bool {
     let lost = |credential: &crate::api::external_application::CredentialStatus| {
         !actual.secrets.iter().any(|secret| secret.id.as_str() == credential.id)
     };
-    !differences.is_empty() || status.is_some_and(|status| status.credentials.iter().any(lost))
+    // One that we added and that nobody knows of any more: its value was lost, or another process was faster.
+    let marker = marker(app.metadata.uid.as_deref().unwrap_or_default());
+    let stray = |secret: &SecretInfo| {
+        secret.description.as_ref() == Some(&marker)
+            && !status.is_some_and(|status| status.credentials.iter().any(|known| known.id == secret.id.as_str()))
+    };
+    !differences.is_empty()
+        || actual.secrets.iter().any(stray)
+        || status.is_some_and(|status| status.credentials.iter().any(lost))
 }
 
 fn is_settled(app: &ExternalApplication) -> bool {
