@@ -209,6 +209,8 @@ impl Pass<'_> {
 
     fn take_over(&mut self, id: &ClientId) -> Result<(), Halt> {
         if !self.server.claim(id, self.uid()) {
+            // A twin was faster: nothing of this registration is ours.
+            (self.client_id, self.secret, self.current) = (None, None, None);
             return Err(Halt::Stale);
         }
         self.say(
