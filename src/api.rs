@@ -49,6 +49,9 @@ fn finished(mut definition: CustomResourceDefinition) -> CustomResourceDefinitio
 
 fn without_nullable(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
+    if let Some(values) = &mut schema.enum_ {
+        values.retain(|value| !value.0.is_null());
+    }
     for property in schema.properties.iter_mut().flat_map(|properties| properties.values_mut()) {
         without_nullable(property);
     }

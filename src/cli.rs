@@ -64,6 +64,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), String> {
     let say = |error: &dyn std::error::Error| error.to_string();
+    small_pages();
     if matches!(cli.command, Command::Operator(_) | Command::LocalCloud(_)) {
         telemetry::start(cli.logging.log_format, &cli.logging.log_level).map_err(|error| say(&error))?;
     }
@@ -73,6 +74,13 @@ fn run(cli: Cli) -> Result<(), String> {
         Command::Operator(args) => block_on(operator::run(args))?.map_err(|error| say(&error)),
         Command::LocalCloud(args) => block_on(local_cloud::run(args))?.map_err(|error| say(&error)),
     }
+}
+
+/// The allocator's arenas would be backed by huge pages, most of which stay empty: that made an idle operator half as
+/// large again. Best effort: a system without them has none to refuse.
+fn small_pages() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> Result<T, String> {

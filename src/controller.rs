@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedSender;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::core::PartialObjectMeta;
@@ -12,26 +13,30 @@ use kube::runtime::reflector::{ObjectRef, Store};
 
 use crate::api::{ApiResource, AuthorizationServer, ExternalApplication};
 use crate::clock::Clock;
-use crate::domain::registration::{ClientId, Credential};
+use crate::domain::intent::Intent;
+use crate::domain::registration::{ClientId, Credential, SecretId};
 use crate::metrics::Metrics;
 use crate::server::budget::BudgetRegistry;
 
 pub mod application;
 pub mod authorization_server;
+pub mod changes;
 pub mod events;
+pub mod gauges;
 pub mod kubernetes;
 pub mod owned;
 pub mod rbac;
 pub mod retry;
 pub mod run;
 pub mod servers;
+pub mod turns;
 pub mod watch;
 
 use events::Events;
 use kubernetes::Kubernetes;
 use owned::OwnedIndex;
 use retry::Retries;
-use servers::{ServerKey, Servers};
+use servers::{Server, ServerKey, Servers};
 
 /// How the operator was started.
 #[derive(Clone, Debug)]
@@ -70,6 +75,10 @@ pub struct Context {
     held: Mutex<HashMap<String, (ClientId, Arc<Credential>)>>,
     /// A digest of the status that this process wrote last for each application (by UID): the cache may be older.
     told: Mutex<HashMap<String, u64>>,
+    /// Since when searches for the outcome of an intent (by its time) have found nothing, by the application's UID.
+    empty: Mutex<HashMap<String, (Timestamp, Timestamp)>>,
+    /// Secrets that an object carries and that no read has shown, by the application's UID, and since when.
+    missing: Mutex<HashMap<String, (SecretId, Timestamp)>>,
     /// Applications (by UID) that a sweep found to differ.
     suspects: Mutex<HashSet<String>>,
     /// Servers whose counts are to be brought up to date.
@@ -87,7 +96,7 @@ impl Context {
         Kubernetes { client: &self.client, metrics: &self.metrics }
     }
 
-    pub fn now(&self) -> jiff::Timestamp {
+    pub fn now(&self) -> Timestamp {
         self.settings.clock.now()
     }
 
@@ -113,6 +122,12 @@ impl Context {
         locked(&self.told).insert(uid.to_owned(), digest);
     }
 
+    /// All is as it should be: what was only kept to find out is forgotten.
+    pub fn at_rest(&self, uid: &str) {
+        locked(&self.empty).remove(uid);
+        locked(&self.missing).remove(uid);
+    }
+
     pub fn suspect(&self, uid: &str) {
         locked(&self.suspects).insert(uid.to_owned());
     }
@@ -125,9 +140,14 @@ impl Context {
         locked(&self.suspects).remove(uid);
     }
 
-    /// Has an application looked at. A full queue cannot happen; a closed one means that the process ends.
+    /// Has an application looked at now. A full queue cannot happen; a closed one means that the process ends.
     pub fn wake_application(&self, name: &str, namespace: &str) {
         let _ = self.wake_applications.unbounded_send(ObjectRef::new(name).within(namespace));
+    }
+
+    /// Has an application looked at in its turn: people's own changes go first.
+    pub fn look_later(&self, app: &ExternalApplication) {
+        self.servers.get(&server_key(app)).turns.later(ObjectRef::from_obj(app));
     }
 
     pub fn wake_server(&self, key: &ServerKey) {
@@ -148,6 +168,37 @@ impl Context {
         self.applications.state().into_iter().filter(|app| server_key(app) == *key).collect()
     }
 
+    /// Every server of this process that speaks to the same organization, this one included: a registration there is the
+    /// same whichever of them names it.
+    pub fn neighbours(&self, key: &ServerKey) -> Vec<Arc<Server>> {
+        let own = self.servers.get(key);
+        let Some(facts) = own.facts() else { return vec![own] };
+        let same = |other: &Arc<Server>| {
+            other.key == *key || other.facts().is_some_and(|other| other.same_organization(&facts))
+        };
+        self.servers.all().into_iter().filter(same).collect()
+    }
+
+    /// When a search for the outcome of this intent began to find nothing.
+    pub fn empty_since(&self, uid: &str, intent: &Intent, now: Timestamp) -> Timestamp {
+        let mut empty = locked(&self.empty);
+        let entry = empty.entry(uid.to_owned()).or_insert((intent.at, now));
+        if entry.0 != intent.at {
+            *entry = (intent.at, now);
+        }
+        entry.1
+    }
+
+    /// Since when a secret that an object carries has been missing at the server, as far as this process has seen.
+    pub fn missing_since(&self, uid: &str, secret: &SecretId, now: Timestamp) -> Timestamp {
+        let mut missing = locked(&self.missing);
+        let entry = missing.entry(uid.to_owned()).or_insert_with(|| (secret.clone(), now));
+        if entry.0 != *secret {
+            *entry = (secret.clone(), now);
+        }
+        entry.1
+    }
+
     /// Forgets all that is only kept for one application.
     pub fn forget_application(&self, app: &ExternalApplication) {
         let Some(uid) = app.metadata.uid.as_deref() else { return };
@@ -155,8 +206,11 @@ impl Context {
         self.let_go(uid);
         self.clear_suspicion(uid);
         locked(&self.told).remove(uid);
+        self.at_rest(uid);
         let key = server_key(app);
-        self.servers.get(&key).release(uid);
+        let server = self.servers.get(&key);
+        server.release(uid);
+        server.turns.forget(&ObjectRef::from_obj(app));
         self.count_anew(key);
     }
 }

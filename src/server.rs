@@ -5,8 +5,10 @@
 
 use std::future::Future;
 
+use aws_lc_rs::hmac;
+
 use crate::domain::registration::{
-    Catalogue, ClientId, Created, Credential, Desired, Endpoints, Listed, Registered, SecretId,
+    Catalogue, ClientId, ClientSecret, Created, Credential, Desired, Endpoints, Listed, Registered, SecretId,
 };
 
 pub mod budget;
@@ -35,6 +37,10 @@ pub trait AuthorizationServer {
     fn organization_id(&self, lane: Lane) -> impl Future<Output = Result<Option<String>, ServerError>> + Send;
     /// The client id that the operator itself authenticates with: never to be adopted or deleted.
     fn own_client_id(&self) -> &ClientId;
+    /// A proof that whoever wrote a text had the operator's own credentials: the same text gives the same proof, as long
+    /// as the credentials are the same.
+    fn seal(&self, text: &str) -> String;
+
     fn catalogue(&self, lane: Lane) -> impl Future<Output = Result<Catalogue, ServerError>> + Send;
     fn list(&self, lane: Lane) -> impl Future<Output = Result<Vec<Listed>, ServerError>> + Send;
     /// `None`: there is no such registration.
@@ -53,6 +59,13 @@ pub trait AuthorizationServer {
     ) -> impl Future<Output = Result<Credential, ServerError>> + Send;
     /// Gone already counts as done.
     fn remove_secret(&self, id: &ClientId, secret: &SecretId) -> impl Future<Output = Result<(), ServerError>> + Send;
+}
+
+/// HMAC-SHA-256 over a text, in hexadecimal. The key is the operator's own secret, which no namespace but the server's
+/// can read; the label keeps this use apart from any other.
+fn seal_with(secret: &ClientSecret, text: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
+    crate::domain::hex(hmac::sign(&key, format!("extapp.dev/pending\n{text}").as_bytes()).as_ref())
 }
 
 /// Any authorization server: a closed set, dispatched without boxes.
@@ -79,6 +92,10 @@ impl AuthorizationServer for AnyServer {
 
     fn own_client_id(&self) -> &ClientId {
         each!(self, server => server.own_client_id())
+    }
+
+    fn seal(&self, text: &str) -> String {
+        each!(self, server => server.seal(text))
     }
 
     async fn catalogue(&self, lane: Lane) -> Result<Catalogue, ServerError> {
@@ -111,5 +128,19 @@ impl AuthorizationServer for AnyServer {
 
     async fn remove_secret(&self, id: &ClientId, secret: &SecretId) -> Result<(), ServerError> {
         each!(self, server => server.remove_secret(id, secret).await)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seal_takes_the_same_text_and_the_same_secret() {
+        let (one, other) = (ClientSecret::new("secret"), ClientSecret::new("another"));
+        assert_eq!(seal_with(&one, "text"), seal_with(&one, "text"));
+        assert_ne!(seal_with(&one, "text"), seal_with(&one, "other text"));
+        assert_ne!(seal_with(&one, "text"), seal_with(&other, "text"));
+        assert!(!seal_with(&one, "text").contains("secret"));
     }
 }

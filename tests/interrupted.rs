@@ -1,6 +1,7 @@
 //! Interruptions that last, that come together, or that are announced.
 
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::json;
 
 use crate::support::gate::{Effect, Gate, Stop};
 use crate::support::outcome::{complete, last_words, sound};
@@ -105,6 +106,24 @@ async fn twins_whose_creates_were_under_way_when_the_operator_died_get_one_regis
     assert_eq!(left.iter().map(|left| left["id"].as_str()).collect::<Vec<_>>(), [Some(ids[1].as_str())]);
     assert_eq!(sound(&world, &homes[1], "worker").await?, Some(()));
     Ok(())
+}
+
+#[tokio::test]
+async fn an_application_that_is_gone_when_its_create_is_answered_leaves_nothing_at_the_server() -> Result<()> {
+    let (world, gate) = world("vanished", 0).await?;
+    gate.order(Effect::Register, 1, Stop::HoldAnswer);
+    world.confidential(world.home.name(), "worker", "").await?;
+    gate.stopped(1, LIMIT).await?;
+    assert_eq!(world.registrations("worker").await?.len(), 1, "the answer is on its way");
+    // As the API server does it, too, where the deletion began just before the finalizer was written.
+    let applications = world.applications(world.home.name());
+    let no_finalizer = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    applications.patch("worker", &PatchParams::default(), &no_finalizer).await?;
+    applications.delete("worker", &DeleteParams::default()).await?;
+    world.until_gone(world.home.name(), "worker").await?;
+    gate.release();
+    let gone = async || Ok(world.registrations("worker").await?.is_empty().then_some(()));
+    eventually("the registration is gone", LIMIT, gone).await
 }
 
 #[tokio::test]

@@ -18,4 +18,5 @@ mod server_faults;
 #[allow(dead_code, unused_imports, reason = "the examples use parts that no test does")]
 mod support;
 mod tenancy;
+mod two_operators;
 mod uipath_backend;

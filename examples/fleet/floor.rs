@@ -9,27 +9,24 @@ use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
+use crate::load;
 use crate::setting::NAMESPACE;
 use crate::support::{Context, LocalCloud, Result, error::Error};
 
-/// A kind that nobody else looks at.
-pub const KIND: &str = "
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata:
-  name: floors.fleet.extapp.dev
-spec:
-  group: fleet.extapp.dev
-  scope: Namespaced
-  names: {kind: Floor, plural: floors}
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    subresources: {status: {}}
-    schema:
-      openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}
-";
+const GROUP: &str = "fleet.extapp.dev";
+const KIND: &str = "ExternalApplication";
+
+/// A kind that nobody else looks at: `ExternalApplication` in a group of its own, so that the API server has the same to
+/// check and to keep.
+pub fn kind() -> Result<String> {
+    let ours = extapp::api::definitions().into_iter().find(|definition| definition.spec.names.kind == KIND);
+    let mut definition = ours.context("the kind is not defined")?;
+    definition.metadata.name = Some(format!("{}.{GROUP}", definition.spec.names.plural));
+    GROUP.clone_into(&mut definition.spec.group);
+    definition.spec.names.short_names = None;
+    definition.spec.names.categories = None;
+    Ok(format!("---\n{}", serde_saphyr::to_string(&definition)?))
+}
 
 /// What the loop works with.
 struct Floor {
@@ -73,37 +70,83 @@ impl Floor {
 
     async fn one(&self, number: usize) -> Result<()> {
         let name = format!("floor-{number:05}");
-        let kind =
-            ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("fleet.extapp.dev", "v1", "Floor"), "floors");
+        let gvk = GroupVersionKind::gvk(GROUP, "v1alpha1", KIND);
+        let kind = ApiResource::from_gvk_with_plural(&gvk, "externalapplications");
         let objects: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), NAMESPACE, &kind);
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), NAMESPACE);
         let (apply, by_person) = (PatchParams::apply("floor"), PatchParams::apply("person"));
-        let object = |rest: Value| {
-            let mut object = json!({"apiVersion": "fleet.extapp.dev/v1", "kind": "Floor", "metadata": {"name": name}});
-            object
-                .as_object_mut()
-                .into_iter()
-                .for_each(|object| object.extend(rest.as_object().cloned().unwrap_or_default()));
+        let object = |part: &str, value: Value| {
+            let mut object = json!({"apiVersion": gvk.api_version(), "kind": gvk.kind, "metadata": {"name": name}});
+            object[part] = value;
             Patch::Apply(object)
         };
-        let scopes = ["OR.Default", "OR.Queues"];
-        objects.patch(&name, &by_person, &object(json!({"spec": {"scopes": scopes}}))).await?;
-        let intent = json!({"metadata": {
-            "name": name, "finalizers": ["fleet.extapp.dev/floor"], "annotations": {"fleet.extapp.dev/intent": name}
-        }});
-        objects.patch(&name, &apply, &object(intent)).await?;
-        let asked: Vec<Value> = scopes.iter().map(|scope| json!({"name": scope, "type": 1})).collect();
+        let made = objects.patch(&name, &by_person, &object("spec", load::spec())).await?;
+        let intent = json!({
+            "name": name, "finalizers": ["fleet.extapp.dev/floor"],
+            "annotations": {"fleet.extapp.dev/pending": json!({
+                "name": name, "digest": "0".repeat(32), "holder": "fleet", "at": "2026-11-24T12:00:00.000000000Z"
+            }).to_string()}
+        });
+        objects.patch(&name, &apply, &object("metadata", intent)).await?;
+        let (id, secret) = self.register(&name).await?;
+        let owner = json!([{
+            "apiVersion": gvk.api_version(), "kind": gvk.kind, "name": name, "uid": made.metadata.uid, "controller": true
+        }]);
+        secrets.patch(&name, &apply, &Patch::Apply(self.secret(&name, &owner, &id, &secret))).await?;
+        objects.patch_status(&name, &apply, &object("status", self.status(&name, &id))).await?;
+        Ok(())
+    }
+
+    /// The create at the server; the client id and the secret.
+    async fn register(&self, name: &str) -> Result<(String, String)> {
+        let asked: Vec<Value> = load::SCOPES.iter().map(|scope| json!({"name": scope, "type": 1})).collect();
         let body = json!({
             "partitionGlobalId": self.organization, "name": name, "isConfidential": true, "redirectUri": null, "scopes": asked
         });
         let made = self.http.post(&self.url).bearer_auth(&self.token).json(&body).send().await?;
         let made: Value = made.error_for_status()?.json().await?;
-        let secret = json!({
-            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
-            "stringData": {"client-id": made["id"], "client-secret": made["secret"]}
-        });
-        secrets.patch(&name, &apply, &Patch::Apply(&secret)).await?;
-        objects.patch_status(&name, &apply, &object(json!({"status": {"clientId": made["id"]}}))).await?;
-        Ok(())
+        let text = |key: &str| made[key].as_str().map(ToOwned::to_owned).context("the answer lacks a field");
+        Ok((text("id")?, text("secret")?))
+    }
+
+    /// As long as what the operator writes, in keys, labels and annotations.
+    fn secret(&self, name: &str, owner: &Value, id: &str, secret: &str) -> Value {
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "servicebinding.io/oauth2",
+            "metadata": {
+                "name": name, "ownerReferences": owner, "labels": {"fleet.extapp.dev/floor": "true"},
+                "annotations": {
+                    "fleet.extapp.dev/client-id": id, "fleet.extapp.dev/credential": "1",
+                    "fleet.extapp.dev/secret-checksum": "0".repeat(32), "fleet.extapp.dev/shape": "0".repeat(16)
+                }
+            },
+            "stringData": {
+                "type": "oauth2", "provider": "uipath", "client-id": id, "client-secret": secret,
+                "issuer-uri": self.url, "token-uri": self.url, "authorization-uri": self.url, "jwk-set-uri": self.url,
+                "scope": load::SCOPES.join(" ")
+            }
+        })
+    }
+
+    fn status(&self, name: &str, id: &str) -> Value {
+        let condition = |kind: &str, status: &str, message: String| {
+            json!({
+                "type": kind, "status": status, "reason": kind, "message": message, "observedGeneration": 1,
+                "lastTransitionTime": "2026-11-24T12:00:00Z"
+            })
+        };
+        let scope = |scope: &&str| json!({"name": scope, "type": "Application", "state": "Granted"});
+        json!({
+            "observedGeneration": 1, "clientId": id, "issuer": self.url, "tokenEndpoint": self.url,
+            "authorizationEndpoint": self.url, "jwksUri": self.url, "binding": {"name": name},
+            "scopes": load::SCOPES.iter().map(scope).collect::<Vec<_>>(),
+            "credentials": [{"id": "1", "kind": "Secret", "state": "Active", "createdAt": "2026-11-24T12:00:00Z"}],
+            "conditions": [
+                condition("CredentialsPublished", "True", format!("{name} carries the credentials")),
+                condition("Drifted", "False", "the registration is as the spec says".into()),
+                condition("Ready", "True", "registered, and the credentials are published".into()),
+                condition("Registered", "True", format!("registered at {} as {id}", self.url))
+            ]
+        })
     }
 }

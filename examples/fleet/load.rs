@@ -9,11 +9,14 @@ use futures::{StreamExt, TryStreamExt, stream};
 use kube::api::{Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::setting::{NAMESPACE, SERVER};
 use crate::support::wait::FIELD_MANAGER;
 use crate::support::{Context, Error, Result};
+
+/// What each application asks for.
+pub const SCOPES: [&str; 2] = ["OR.Default", "OR.Queues"];
 
 const LIMIT: Duration = Duration::from_mins(10);
 
@@ -21,14 +24,18 @@ fn applications(client: &Client) -> Api<ExternalApplication> {
     Api::namespaced(client.clone(), NAMESPACE)
 }
 
+pub fn spec() -> Value {
+    json!({
+        "serverRef": {"name": SERVER}, "type": "Confidential",
+        "resources": [{"name": "UiPath.Orchestrator", "applicationScopes": SCOPES}]
+    })
+}
+
 async fn apply(client: &Client, name: &str) -> Result<()> {
     let object = json!({
         "apiVersion": "extapp.dev/v1alpha1", "kind": "ExternalApplication",
         "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {
-            "serverRef": {"name": SERVER}, "type": "Confidential",
-            "resources": [{"name": "UiPath.Orchestrator", "applicationScopes": ["OR.Default", "OR.Queues"]}]
-        }
+        "spec": spec()
     });
     applications(client).patch(name, &PatchParams::apply(FIELD_MANAGER), &Patch::Apply(&object)).await?;
     Ok(())

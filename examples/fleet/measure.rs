@@ -51,15 +51,21 @@ async fn singles(args: &Args, setting: &Setting, table: &mut Table) -> Result<()
 
 async fn bulk(args: &Args, setting: &mut Setting, table: &mut Table) -> Result<()> {
     let count = number(args.applications);
+    let before = setting.processor_times();
     let took = floor::run(&setting.client, &setting.floor_cloud, args.applications, args.concurrency).await?;
     let bare = count / took.as_secs_f64();
+    let bare_work = work(&before, &setting.processor_times(), count);
     quiet(setting).await?;
+    let started = setting.processor_times();
     let (before, lines, memory) = (Scrape::of(setting).await?, setting.cloud.access_log()?.len(), setting.memory());
     let took = load::fleet(&setting.client, args.applications, args.concurrency).await?;
+    let own_work = work(&started, &setting.processor_times(), count);
     let rate = count / took.as_secs_f64();
     table.row("applications to Ready", format!("{rate:.1} a second ({:.1} s)", took.as_secs_f64()));
     table.row("the bare loop: the same apply, create and three writes", format!("{bare:.1} a second"));
     table.row("operator / bare loop", format!("{:.2}", rate / bare));
+    table.row("processor time per application", own_work);
+    table.row("processor time per application, the bare loop", bare_work);
     quiet(setting).await?;
     let made = Scrape::of(setting).await?.since(&before);
     let writes = made.by(WRITES, &["kind", "purpose"]);
@@ -108,6 +114,14 @@ async fn restart(args: &Args, setting: &mut Setting, table: &mut Table) -> Resul
     let memory = setting.memory();
     table.row("memory, after the restart", mebibytes(memory));
     Ok(())
+}
+
+/// What was worked between two readings, in milliseconds per application.
+fn work(before: &[(&str, Duration)], after: &[(&str, Duration)], count: f64) -> String {
+    let each = |(then, now): (&(&str, Duration), &(&str, Duration))| {
+        format!("{} {:.1} ms", now.0, now.1.saturating_sub(then.1).as_secs_f64() * 1_000.0 / count)
+    };
+    before.iter().zip(after).map(each).collect::<Vec<_>>().join(", ")
 }
 
 fn passes(made: &Scrape, seconds: f64) -> String {

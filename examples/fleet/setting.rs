@@ -7,6 +7,7 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::json;
 
+use crate::support::process::processor_time;
 use crate::support::wait::FIELD_MANAGER;
 use crate::support::{
     ControlPlane, LocalCloud, Operator, Options, Program, Result, apply_yaml, eventually, installation,
@@ -28,7 +29,7 @@ pub struct Setting {
     /// The bare loop's own, so that its registrations are not in the operator's lists.
     pub floor_cloud: LocalCloud,
     pub client: Client,
-    _control_plane: ControlPlane,
+    pub control_plane: ControlPlane,
 }
 
 impl Setting {
@@ -42,7 +43,7 @@ impl Setting {
                 .fold(LocalCloud::builder(program.clone()).in_memory(), crate::support::local_cloud::Builder::arg)
         };
         let (cloud, floor_cloud) = (cloud().start().await?, cloud().start().await?);
-        let options = Options::default().manifest(installation::kinds()?).manifest(floor::KIND);
+        let options = Options::default().manifest(installation::kinds()?).manifest(floor::kind()?);
         let control_plane = ControlPlane::start(options.manifest(installation::permissions())).await?;
         let client = control_plane.admin_client().await?;
         let operator = Operator::builder(program.clone(), &control_plane.operator_kubeconfig());
@@ -53,7 +54,7 @@ impl Setting {
         control_plane.add_namespace(NAMESPACE).await?;
         crate::support::apply_yaml_in(&client, NAMESPACE, &cloud.credentials_manifest()?).await?;
         apply_yaml(&client, &server(cloud.base_url(), cloud.organization())).await?;
-        let setting = Self { operator, cloud, floor_cloud, client, _control_plane: control_plane };
+        let setting = Self { operator, cloud, floor_cloud, client, control_plane };
         setting.connected().await?;
         Ok(setting)
     }
@@ -78,6 +79,16 @@ impl Setting {
         let patch = Patch::Merge(json!({"spec": {"driftInterval": interval}}));
         self.servers().patch(SERVER, &PatchParams::apply(FIELD_MANAGER), &patch).await?;
         Ok(())
+    }
+
+    /// Processor time used so far, by process.
+    pub fn processor_times(&mut self) -> Vec<(&'static str, Duration)> {
+        let mut times = vec![("operator", self.operator.process().processor_time())];
+        times.extend(self.control_plane.processes().map(|(name, process)| (name, process.processor_time())));
+        let clouds = [self.cloud.process().processor_time(), self.floor_cloud.process().processor_time()];
+        times.push(("local cloud", clouds.into_iter().flatten().reduce(|sum, time| sum + time)));
+        times.push(("load", processor_time("self")));
+        times.into_iter().map(|(name, time)| (name, time.unwrap_or_default())).collect()
     }
 
     /// Memory of the operator's process in KiB.

@@ -118,6 +118,7 @@ pub struct ApiResourceStatus {
     pub applications: Option<i32>,
     /// Ready: the object shows what the server's catalogue says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 }

@@ -46,7 +46,8 @@ pub struct AuthorizationServerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_ref: Option<ConfigMapKeyReference>,
     /// Which namespaces may register applications here. Default: only the namespace of this object. When consent is
-    /// withdrawn, the registrations stay but nothing is written for them any more.
+    /// withdrawn, the registrations stay and nothing is written for them any more; one whose object is deleted then waits
+    /// for `giveUpAfter` and is deleted from `status.pendingDeletions`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_namespaces: Option<AllowedNamespaces>,
     /// Which scopes applications may ask for. A `*` is allowed as the last character: `OR.*`. Absent: any scope of the
@@ -170,18 +171,23 @@ pub struct AuthorizationServerStatus {
     pub observed_generation: Option<i64>,
     /// The issuer identifier (RFC 8414).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
     pub issuer: Option<String>,
     /// Where tokens are requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
     pub token_endpoint: Option<String>,
     /// Where people sign in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
     pub authorization_endpoint: Option<String>,
     /// Where the keys are that tokens are verified with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
     pub jwks_uri: Option<String>,
     /// The organization's identifier at the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
     pub organization_id: Option<String>,
     /// How many ExternalApplication objects name this server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -200,6 +206,7 @@ pub struct AuthorizationServerStatus {
     pub last_sweep_time: Option<Time>,
     /// Ready summarises. Reconciling and Stalled are there only while they are true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 }
@@ -209,8 +216,10 @@ pub struct AuthorizationServerStatus {
 #[serde(rename_all = "camelCase")]
 pub struct PendingDeletion {
     /// The registration's client id.
+    #[schemars(length(max = 256))]
     pub client_id: String,
     /// Its name at the server.
+    #[schemars(length(max = 256))]
     pub display_name: String,
     /// Delete, or Revoke: then only its secrets go.
     #[serde(default)]
@@ -219,5 +228,6 @@ pub struct PendingDeletion {
     pub since: Time,
     /// Why the last try failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
     pub last_error: Option<String>,
 }

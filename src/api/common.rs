@@ -7,15 +7,13 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What happens at the server when an object is deleted.
+/// What happens to the registration: Delete (default): it is deleted, and every credential with it. Retain: it and its
+/// secrets stay as they are. Revoke: it stays, and its secrets are removed, so that nobody gets a new token with them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DeletionPolicy {
-    /// The registration is deleted, and every credential with it.
     #[default]
     Delete,
-    /// The registration and its secrets stay as they are.
     Retain,
-    /// The registration stays, its secrets are removed: nobody can get a new token with them.
     Revoke,
 }
 
@@ -23,8 +21,7 @@ pub enum DeletionPolicy {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Deletion {
-    /// What happens to the registration: Delete (default), Retain (leave it and its secrets), Revoke (leave it, remove
-    /// its secrets).
+    /// What happens to the registration; Delete where nobody says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<DeletionPolicy>,
     /// How long a deletion waits for a server that does not answer, for example `30m` or `1h` (default). After that the

@@ -80,11 +80,14 @@ pub struct ExternalApplicationSpec {
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub outputs: Vec<Output>,
-    /// Take over an existing registration. Nothing is ever taken over without this.
+    /// Take over an existing registration. Nothing is ever taken over without this. From then on it is treated as if this
+    /// object had made it: it is changed to what the spec says, and deleted with the object unless `deletion.policy` is
+    /// Retain or Revoke.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopt: Option<Adopt>,
     /// Enforce (default): the registration is made and kept as this spec says. Observe: differences are shown in
-    /// `status.drift`, and nothing is written at the server.
+    /// `status.drift`, and nothing is written at the server; the secret of an adopted registration is not known then, so
+    /// there is none in the outputs (condition CredentialsPublished) although the object is Ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub management: Option<Management>,
     /// What happens at the server when this object is deleted. Default: what the AuthorizationServer says, else Delete.
@@ -187,7 +190,8 @@ pub struct Output {
         .message("a key of annotations must be a Kubernetes annotation key, such as team or example.com/team"))]
     pub annotations: BTreeMap<String, AnnotationText>,
     /// Make the object immutable and name it `<name>-<short hash>`; a change makes a new one. Pods that run keep what
-    /// they were started with; an old object goes when its credential does.
+    /// they were started with; an old Secret goes when its credential does, and of ConfigMaps the one before the current
+    /// stays.
     #[serde(default)]
     pub immutable: bool,
 }
@@ -245,37 +249,46 @@ pub struct ExternalApplicationStatus {
     pub observed_generation: Option<i64>,
     /// The registration's client id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
     pub client_id: Option<String>,
     /// The issuer identifier (RFC 8414).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
     pub issuer: Option<String>,
     /// Where tokens are requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
     pub token_endpoint: Option<String>,
     /// Where people sign in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
     pub authorization_endpoint: Option<String>,
     /// Where the keys are that tokens are verified with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
     pub jwks_uri: Option<String>,
     /// The Secret (or ConfigMap) with the details: a Provisioned Service of servicebinding.io.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding: Option<Binding>,
     /// Every scope asked for, and what became of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16_384))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub scopes: Vec<ScopeStatus>,
     /// The registration's credentials, never their values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1024))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["id".into()]))]
     pub credentials: Vec<CredentialStatus>,
     /// Where the registration differs from this spec, under management Observe.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub drift: Vec<FieldDifference>,
     /// Ready summarises; Registered, CredentialsPublished and Drifted explain. Reconciling and Stalled are there only
     /// while they are true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 }
@@ -284,6 +297,7 @@ pub struct ExternalApplicationStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct Binding {
     /// Its name, in the namespace of the application.
+    #[schemars(length(max = 253))]
     pub name: String,
 }
 
@@ -291,6 +305,7 @@ pub struct Binding {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, KubeSchema)]
 pub struct ScopeStatus {
     /// The scope.
+    #[schemars(length(max = 128))]
     pub name: String,
     /// User or Application.
     pub r#type: super::api_resource::GrantKind,
@@ -299,6 +314,7 @@ pub struct ScopeStatus {
     pub state: ScopeState,
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
     pub reason: Option<String>,
 }
 
@@ -317,6 +333,7 @@ pub enum ScopeState {
 #[serde(rename_all = "camelCase")]
 pub struct CredentialStatus {
     /// The server's name for it.
+    #[schemars(length(max = 256))]
     pub id: String,
     /// Secret.
     pub kind: CredentialKind,
@@ -347,9 +364,12 @@ pub enum CredentialState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct FieldDifference {
     /// The field of the spec: displayName, redirectUris, userScopes, applicationScopes, type, or registration.
+    #[schemars(length(max = 64))]
     pub field: String,
     /// What the spec says.
+    #[schemars(length(max = 1024))]
     pub desired: String,
     /// What the server has.
+    #[schemars(length(max = 1024))]
     pub actual: String,
 }

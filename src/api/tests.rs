@@ -22,9 +22,9 @@ fn walk(path: &str, schema: &Value, visit: &mut Visit<'_>) {
 }
 
 /// What is wrong with one place of a schema. The API server itself bounds and describes `metadata`, and Condition is its
-/// own type; in a status, which only the operator writes, texts and lists need no bound.
+/// own type.
 fn offences(path: &str, schema: &Value) -> Vec<&'static str> {
-    let (in_spec, in_condition) = (path.contains(".spec"), path.contains(".conditions[]"));
+    let in_condition = path.contains(".conditions[]");
     let is = |kind: &str| schema["type"] == json!(kind);
     let has = |key: &str| !schema[key].is_null();
     let bounded = has("maxLength") || has("enum") || schema["format"] == json!("date-time");
@@ -33,12 +33,13 @@ fn offences(path: &str, schema: &Value) -> Vec<&'static str> {
         .iter()
         .any(|name| path.rsplit_once('.').is_some_and(|(head, last)| last == *name && !head.contains('.')));
     [
-        (in_spec && is("string") && !bounded, "a text without maxLength"),
-        (in_spec && is("array") && !has("maxItems"), "a list without maxItems"),
-        (in_spec && has("additionalProperties") && !has("maxProperties"), "a map without maxProperties"),
+        (is("string") && !bounded && !in_condition && !of_the_api_server, "a text without maxLength"),
+        (is("array") && !has("maxItems"), "a list without maxItems"),
+        (has("additionalProperties") && !has("maxProperties"), "a map without maxProperties"),
         (is("array") && !has("x-kubernetes-list-type"), "a list without x-kubernetes-list-type"),
         (!described && !in_condition && !of_the_api_server, "no description"),
         (has("nullable"), "nullable"),
+        (schema["enum"].as_array().is_some_and(|values| values.contains(&Value::Null)), "a null to choose"),
         (schema["format"].as_str().is_some_and(|format| format.starts_with("uint")), "a number that is unsigned"),
         (has("default") && schema["default"].is_null(), "a null as default"),
     ]

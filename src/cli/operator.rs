@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::admin::{Admin, router};
 use crate::clock::{self, Clock};
-use crate::controller::{Settings, run as controllers};
+use crate::controller::{Settings, gauges, run as controllers};
 use crate::metrics::Metrics;
 
 /// How long passes under way may take to end when the process is told to stop.
@@ -46,7 +46,7 @@ pub struct Args {
     allow_insecure_hosts: Vec<String>,
 
     /// Seconds that an authorization server has for one answer
-    #[arg(long, env = "EXTAPP_REQUEST_TIMEOUT", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=50), value_name = "SECONDS")]
+    #[arg(long, env = "EXTAPP_REQUEST_TIMEOUT", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=15), value_name = "SECONDS")]
     request_timeout: u64,
 
     /// Requests of each method per minute and organization; default: what UiPath documents for the deployment
@@ -72,7 +72,9 @@ pub enum Error {
 }
 
 pub async fn run(args: Args) -> Result<(), Error> {
-    let config = kube::Config::infer().await.map_err(|error| Error::Cluster(innermost(&error)))?;
+    let mut config = kube::Config::infer().await.map_err(|error| Error::Cluster(innermost(&error)))?;
+    // A request that failed is planned anew from what is there, not repeated for what was.
+    config.default_retry = false;
     let client = kube::Client::try_from(config).map_err(|error| Error::Cluster(innermost(&error)))?;
     reach(&client).await?;
     let address = args.metrics_address;
@@ -88,8 +90,7 @@ pub async fn run(args: Args) -> Result<(), Error> {
     info!(version = env!("CARGO_PKG_VERSION"), identity = settings.identity, namespaces = ?settings.namespaces, "the operator starts");
     let operator = controllers::start(client, settings, metrics.clone(), &stop);
     let context = operator.context.clone();
-    let admin =
-        Admin { metrics, ready: operator.ready.clone(), refresh: Arc::new(move || controllers::refresh(&context)) };
+    let admin = Admin { metrics, ready: operator.ready.clone(), refresh: Arc::new(move || gauges::refresh(&context)) };
     let ending = stop.clone();
     let serving = axum::serve(listener, router(admin)).with_graceful_shutdown(async move { ending.cancelled().await });
     let serving = tokio::spawn(async move { serving.await });

@@ -1,12 +1,17 @@
 //! One pass over an `ExternalApplication`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
 
 use super::Context;
+use super::kubernetes::is_conflict;
+use super::servers::Server;
 use crate::api::ExternalApplication;
-use crate::domain::observed::{Finding, Retry, ServerSeen};
+use crate::domain::intent::READ_LAG;
+use crate::domain::observed::{Finding, Observed, RegistrationSeen, Retry, ServerSeen, was_settled};
 use crate::domain::plan::{Circumstances, plan};
 use crate::domain::reason::Reason;
 use crate::domain::status::Outcome;
@@ -16,9 +21,15 @@ mod execute;
 mod farewell;
 mod observe;
 mod report;
+mod standing;
 
-pub use farewell::revoke;
+pub use farewell::{orphaned, revoke};
 pub use observe::admits;
+pub use report::contradicted;
+pub use standing::Standing;
+
+/// Who found no turn is woken when there is one. Should that be lost, it asks again after this time.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
 
 /// Why a pass could not even be reported. What stands in the way of a pass is an outcome, not an error.
 #[derive(Debug, thiserror::Error)]
@@ -31,40 +42,63 @@ pub enum Error {
 
 /// Brings one application and its registration into line.
 pub async fn reconcile(app: Arc<ExternalApplication>, ctx: Arc<Context>) -> Result<(Action, &'static str), Error> {
-    if app.metadata.deletion_timestamp.is_some() {
-        return farewell::depart(&app, &ctx).await;
-    }
     let server = ctx.servers.get(&super::server_key(&app));
-    let Ok(_slot) = server.slots.try_acquire() else {
-        // Others of this server are under way; those of other servers must not wait for them.
-        return Ok((
-            Action::requeue(super::retry::spread(
-                std::time::Duration::from_millis(300),
-                app.metadata.uid.as_deref().unwrap_or(""),
-                0,
-            )),
-            "waiting",
-        ));
+    let Some(_turn) = server.turns.take(&ObjectRef::from_obj(&*app)) else {
+        return Ok((Action::requeue(ASK_AGAIN), "waiting"));
     };
+    if app.metadata.deletion_timestamp.is_some() {
+        return farewell::depart(&app, &server, &ctx).await;
+    }
+    if too_early(&app, &server, &ctx) {
+        return Ok((Action::await_change(), "waiting"));
+    }
     let now = ctx.now();
     let (app, observed) = observe::observe(app, &server, &ctx, now).await?;
-    if too_early(&observed.seen) {
-        return Ok((Action::await_change(), "waiting"));
+    if app.metadata.deletion_timestamp.is_some() {
+        // The cache did not know yet.
+        return farewell::depart(&app, &server, &ctx).await;
+    }
+    if let Some(wait) = nothing_learnt(&app, &observed) {
+        return Ok((Action::requeue(wait), "waiting"));
     }
     let outcome = match validate(&app, &observed, now) {
         Ok(valid) => {
             let plan = plan(&app, &valid, &observed, Circumstances { identity: &ctx.settings.identity, now });
-            execute::execute(&app, valid, plan, &observed, &server, &ctx).await
+            execute::execute(&app, valid, plan, &observed, &server, &ctx, now).await
         }
         Err(refusal) => Outcome::Refused { finding: refusal.finding, scopes: refusal.scopes },
     };
-    report::report(&app, &observed, &outcome, &ctx).await?;
-    Ok(next(&app, &outcome, &ctx))
+    if execute::is_late(now, &ctx) {
+        return Err(Error::Slow);
+    }
+    match report::report(&app, &observed, &outcome, &ctx).await {
+        // Somebody wrote meanwhile: look again.
+        Err(Error::Kubernetes(error)) if is_conflict(&error) => {
+            Ok((Action::requeue(Duration::from_millis(200)), "waiting"))
+        }
+        Err(error) => Err(error),
+        Ok(()) => Ok(next(&app, &outcome, &ctx)),
+    }
 }
 
-/// Right after a start nothing is known of any server: to say so in every status would be two writes for nothing.
-fn too_early(seen: &ServerSeen) -> bool {
-    matches!(seen, ServerSeen::NotTried)
+/// Right after a start nothing is known of any server: to say so in every status would be two writes for nothing. The
+/// server's first pass wakes its applications.
+fn too_early(app: &ExternalApplication, server: &Server, ctx: &Context) -> bool {
+    let exists = || ctx.authorization_servers.get(&server.key.reference()).is_some();
+    app.metadata.deletion_timestamp.is_none() && matches!(server.seen(), ServerSeen::NotTried) && exists()
+}
+
+/// An application that was well stays so while the server does not show what it has yet, or while a look that nobody
+/// waits for does not fit into its budget. Gives back when to look again.
+fn nothing_learnt(app: &ExternalApplication, seen: &Observed) -> Option<Duration> {
+    let wait = match &seen.registration {
+        RegistrationSeen::Unreadable(Finding { reason: Reason::RateLimited, retry: Retry::After(wait), .. }) => *wait,
+        RegistrationSeen::Lagging(_) | RegistrationSeen::Unreadable(Finding { reason: Reason::RateLimited, .. }) => {
+            READ_LAG
+        }
+        _ => return None,
+    };
+    was_settled(app).then_some(wait)
 }
 
 /// When to look again.
@@ -72,7 +106,7 @@ fn next(app: &ExternalApplication, outcome: &Outcome, ctx: &Context) -> (Action,
     let uid = app.metadata.uid.as_deref().unwrap_or_default();
     let failed = |finding: &Finding| ctx.retries.action(uid, finding.retry);
     match outcome {
-        Outcome::Silent => (ctx.retries.action(uid, Retry::After(std::time::Duration::from_millis(200))), "waiting"),
+        Outcome::Silent => (ctx.retries.action(uid, Retry::After(Duration::from_millis(200))), "waiting"),
         Outcome::Failed { finding, .. } => (failed(finding), "failed"),
         Outcome::Refused { finding, .. } if finding.reason == Reason::Suspended => (Action::await_change(), "waiting"),
         Outcome::Refused { finding, .. } if !finding.stalled => (failed(finding), "waiting"),
@@ -80,14 +114,10 @@ fn next(app: &ExternalApplication, outcome: &Outcome, ctx: &Context) -> (Action,
         Outcome::Done { achieved, .. } => {
             ctx.retries.forget(uid);
             ctx.clear_suspicion(uid);
+            ctx.at_rest(uid);
             let retirement = crate::domain::credentials::next_retirement(&achieved.credentials);
-            let left = retirement.and_then(|end| std::time::Duration::try_from(end.duration_since(ctx.now())).ok());
-            (
-                left.map_or_else(Action::await_change, |left| {
-                    Action::requeue(left + std::time::Duration::from_secs(1))
-                }),
-                "done",
-            )
+            let left = retirement.and_then(|end| Duration::try_from(end.duration_since(ctx.now())).ok());
+            (left.map_or_else(Action::await_change, |left| Action::requeue(left + Duration::from_secs(1))), "done")
         }
     }
 }

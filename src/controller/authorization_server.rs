@@ -34,18 +34,14 @@ pub async fn reconcile(object: Arc<AuthorizationServer>, ctx: Arc<Context>) -> R
     if !object.metadata.finalizers.iter().flatten().any(|name| name == FINALIZER) {
         ctx.kubernetes().guard(&*object, FINALIZER, None).await?;
     }
-    let consent_may_differ = server.saw_generation(object.metadata.generation);
+    let terms_differ = server.saw_terms(terms(&object));
     let observed = if object.spec.suspend {
         Observed::Trouble(suspended())
     } else {
-        connect::observe(&object, &server, &ctx).await?
+        connect::observe(&object, &server, &ctx).await
     };
     let learnt = match &observed {
-        Observed::Asked(asked) => {
-            catalogue::publish(&object, &asked.catalogue, &ctx).await?;
-            server.settle(Some(asked.facts()), None)
-        }
-        Observed::Trouble(finding) if finding.reason == Reason::Suspended => false,
+        Observed::Asked(asked) => server.settle(Some(asked.facts()), None),
         Observed::Trouble(finding) if server.first_sign(finding) => {
             return Ok((Action::requeue(Duration::from_secs(1)), "failed"));
         }
@@ -54,20 +50,51 @@ pub async fn reconcile(object: Arc<AuthorizationServer>, ctx: Arc<Context>) -> R
         Observed::Trouble(finding) => server.settle(None, Some(finding.clone())),
         Observed::NotDue => false,
     };
-    if learnt || consent_may_differ {
+    if learnt || terms_differ {
         wake_all(&server.key, &ctx);
     }
-    if let Observed::Asked(asked) = &observed {
-        sweep::sweep(&server, asked, &ctx).await;
-        pending::work_off(&object, &server, &ctx).await?;
-    }
+    let observed = match observed {
+        Observed::Asked(asked) => {
+            sweep::sweep(&server, &asked, &ctx).await;
+            pending::work_off(&object, &server, &ctx).await?;
+            shown(Observed::Asked(asked), &object, &server, &ctx).await
+        }
+        // Somebody may have changed or removed what shows the catalogue.
+        Observed::NotDue => shown(Observed::NotDue, &object, &server, &ctx).await,
+        trouble @ Observed::Trouble(_) => trouble,
+    };
     report::report(&object, &server, &observed, &ctx).await?;
     Ok(next(&object, &server, &observed, &ctx))
 }
 
+/// Has the catalogue shown. Applications are served whether or not that succeeds; the server says so if it does not, and
+/// the next pass asks anew.
+async fn shown(observed: Observed, object: &AuthorizationServer, server: &Server, ctx: &Context) -> Observed {
+    let Some(facts) = server.facts() else { return observed };
+    match catalogue::publish(object, &facts.catalogue, ctx).await {
+        Ok(()) => observed,
+        Err(error) => {
+            server.sweep_again();
+            Observed::Trouble(not_shown(&error))
+        }
+    }
+}
+
+fn not_shown(error: &Error) -> Finding {
+    let message = format!("the catalogue could not be written as ApiResource objects: {error}");
+    Finding::passing(Reason::KubernetesRefused, message, Retry::Backoff)
+}
+
 /// Whether applications cannot be served either.
 fn concerns_applications(reason: Reason) -> bool {
-    !matches!(reason, Reason::ServerFailed | Reason::UnexpectedAnswer | Reason::PermissionDenied | Reason::RateLimited)
+    !matches!(
+        reason,
+        Reason::ServerFailed
+            | Reason::UnexpectedAnswer
+            | Reason::PermissionDenied
+            | Reason::RateLimited
+            | Reason::KubernetesRefused
+    )
 }
 
 /// The namespace and name of a server.
@@ -78,6 +105,16 @@ pub fn key_of(object: &AuthorizationServer) -> ServerKey {
     }
 }
 
+/// A digest of all of the spec that matters to applications: how often drift is looked for does not.
+fn terms(object: &AuthorizationServer) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut spec = object.spec.clone();
+    spec.drift_interval = None;
+    let mut hasher = DefaultHasher::new();
+    serde_json::to_string(&spec).unwrap_or_default().hash(&mut hasher);
+    hasher.finish()
+}
+
 fn suspended() -> Finding {
     let message = "spec.suspend is true: nothing is asked of the server until it is false".into();
     Finding { reason: Reason::Suspended, message, retry: Retry::OnChange, stalled: false }
@@ -85,8 +122,7 @@ fn suspended() -> Finding {
 
 fn wake_all(key: &ServerKey, ctx: &Context) {
     for app in ctx.applications_of(key) {
-        let (name, namespace) = (app.metadata.name.as_deref(), app.metadata.namespace.as_deref());
-        ctx.wake_application(name.unwrap_or_default(), namespace.unwrap_or_default());
+        ctx.look_later(&app);
     }
 }
 

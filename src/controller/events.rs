@@ -19,6 +19,9 @@ const NOTE: usize = 1_024;
 /// How many events may wait to be written.
 const QUEUE: usize = 4_096;
 
+/// How long the API server may take for one: others wait behind it.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// How an event is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
@@ -90,10 +93,18 @@ async fn write(client: Client, mut waiting: mpsc::Receiver<Event>, metrics: Arc<
     while let Some(event) = waiting.recv().await {
         let Some(namespace) = event.metadata.namespace.clone() else { continue };
         let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
-        if let Err(error) = api.create(&PostParams::default(), &event).await {
+        let parameters = PostParams::default();
+        match tokio::time::timeout(PATIENCE, api.create(&parameters, &event)).await {
+            Ok(Ok(_)) => {}
             // A namespace that is being deleted takes none.
-            metrics.events_lost.inc();
-            debug!(%error, "an event was not taken");
+            Ok(Err(error)) => {
+                metrics.events_lost.inc();
+                debug!(%error, "an event was not taken");
+            }
+            Err(_) => {
+                metrics.events_lost.inc();
+                debug!("an event was not taken in time");
+            }
         }
     }
 }

@@ -101,9 +101,17 @@ impl Kubernetes<'_> {
     }
 
     /// Takes an intent away whose create was refused for certain, so that it is not taken for an unknown outcome.
-    pub async fn forget_intent(&self, app: &ExternalApplication, finalizer: &str) -> kube::Result<()> {
-        let metadata =
-            json!({"name": app.name_any(), "namespace": app.namespace(), "uid": app.uid(), "finalizers": [finalizer]});
+    /// `version`: of the object that carries it, so that no other process's intent goes.
+    pub async fn forget_intent(
+        &self,
+        app: &ExternalApplication,
+        finalizer: &str,
+        version: Option<&str>,
+    ) -> kube::Result<()> {
+        let metadata = json!({
+            "name": app.name_any(), "namespace": app.namespace(), "uid": app.uid(), "resourceVersion": version,
+            "finalizers": [finalizer]
+        });
         self.apply(app, REGISTRATION, metadata, "intent").await.map(|_| ())
     }
 
@@ -120,8 +128,8 @@ impl Kubernetes<'_> {
         api.patch(&object.name_any(), &PatchParams::apply(manager).force(), &Patch::Apply(&body)).await
     }
 
-    /// Writes a status.
-    pub async fn status<K, S>(&self, object: &K, status: &S) -> kube::Result<()>
+    /// Writes a status; `version`: only over this version of the object.
+    pub async fn status<K, S>(&self, object: &K, status: &S, version: Option<&str>) -> kube::Result<()>
     where
         K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
             + Clone
@@ -134,7 +142,10 @@ impl Kubernetes<'_> {
             // Has a writer of its own.
             fields.remove("pendingDeletions");
         }
-        let metadata = json!({"name": object.name_any(), "uid": object.uid()});
+        let mut metadata = json!({"name": object.name_any(), "uid": object.uid()});
+        if let Some(version) = version {
+            metadata["resourceVersion"] = json!(version);
+        }
         let body =
             json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": metadata, "status": status});
         let api: Api<K> = Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
@@ -171,15 +182,33 @@ impl Kubernetes<'_> {
         if wanted.immutable {
             body["immutable"] = json!(true);
         }
+        let meta = self.write_output(&namespace, wanted, &parameters, &body).await?;
+        if over.is_none() && is_shared(&meta, &manager) {
+            // Somebody made an object of this name since it was looked for, with other keys: take out what was put in.
+            let nothing =
+                json!({"apiVersion": "v1", "kind": output_kind(wanted.kind), "metadata": {"name": wanted.name}});
+            self.write_output(&namespace, wanted, &PatchParams::apply(&manager), &nothing).await?;
+            return Err(in_the_way(&wanted.name));
+        }
+        Ok(meta)
+    }
+
+    async fn write_output(
+        &self,
+        namespace: &str,
+        wanted: &Rendered,
+        parameters: &PatchParams,
+        body: &Value,
+    ) -> kube::Result<ObjectMeta> {
         self.metrics.wrote(output_kind(wanted.kind), "output");
         match wanted.kind {
             OutputKind::Secret => {
-                let api: Api<Secret> = Api::namespaced(self.client.clone(), &namespace);
-                Ok(api.patch(&wanted.name, &parameters, &Patch::Apply(&body)).await?.metadata)
+                let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+                Ok(api.patch(&wanted.name, parameters, &Patch::Apply(body)).await?.metadata)
             }
             OutputKind::ConfigMap => {
-                let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &namespace);
-                Ok(api.patch(&wanted.name, &parameters, &Patch::Apply(&body)).await?.metadata)
+                let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
+                Ok(api.patch(&wanted.name, parameters, &Patch::Apply(body)).await?.metadata)
             }
         }
     }
@@ -235,6 +264,17 @@ impl Kubernetes<'_> {
             annotations: meta.annotations.unwrap_or_default(),
         }))
     }
+}
+
+/// Whether anybody else has written fields of an object that was to be a new one.
+fn is_shared(meta: &ObjectMeta, manager: &str) -> bool {
+    meta.managed_fields.iter().flatten().any(|entry| entry.manager.as_deref() != Some(manager))
+}
+
+/// What the API server answers where a new object meets one of its name.
+fn in_the_way(name: &str) -> kube::Error {
+    let status = kube::core::Status::failure(&format!("{name} exists"), "AlreadyExists").with_code(409);
+    kube::Error::Api(status.boxed())
 }
 
 fn identity(meta: &ObjectMeta) -> Value {

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::ObjectMeta;
 use kube::runtime::watcher::Event;
 
+use crate::api::ExternalApplication;
 use crate::api::external_application::OutputKind;
-use crate::domain::outputs::{CREDENTIAL, VERSIONED};
+use crate::domain::outputs::{CLIENT_ID, CREDENTIAL, VERSIONED};
+use crate::domain::registration::ClientId;
 
 /// One object of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +19,9 @@ pub struct Owned {
     pub uid: String,
     pub resource_version: String,
     pub credential: Option<String>,
+    pub client_id: Option<ClientId>,
     pub versioned: bool,
+    pub created_at: Option<Timestamp>,
 }
 
 /// An application, as the owner reference of one of its objects names it.
@@ -28,14 +33,22 @@ pub struct Owner {
 }
 
 type Slot = (OutputKind, String);
+/// A namespace and a UID: an owner reference of another namespace means nobody.
+type Owning = (String, String);
+
+impl Owner {
+    fn owning(&self) -> Owning {
+        (self.namespace.clone(), self.uid.clone())
+    }
+}
 
 #[derive(Default)]
 struct State {
-    by_owner: HashMap<String, BTreeMap<Slot, Owned>>,
+    by_owner: HashMap<Owning, BTreeMap<Slot, Owned>>,
     /// Versions that this process wrote itself: no reason to look.
     written: HashSet<(OutputKind, String, String)>,
     listing: HashMap<OutputKind, Vec<(Owner, String, Owned)>>,
-    owners: HashMap<String, Owner>,
+    owners: HashMap<Owning, Owner>,
 }
 
 /// An index over the objects that carry our label.
@@ -48,8 +61,10 @@ impl OwnedIndex {
     }
 
     /// The objects of one application.
-    pub fn of(&self, uid: &str) -> BTreeMap<(OutputKind, String), Owned> {
-        self.state().by_owner.get(uid).cloned().unwrap_or_default()
+    pub fn of(&self, app: &ExternalApplication) -> BTreeMap<(OutputKind, String), Owned> {
+        let meta = &app.metadata;
+        let owning = (meta.namespace.clone().unwrap_or_default(), meta.uid.clone().unwrap_or_default());
+        self.state().by_owner.get(&owning).cloned().unwrap_or_default()
     }
 
     /// Remembers a version that we wrote, so that its event is no reason to look again.
@@ -83,7 +98,7 @@ impl OwnedIndex {
             },
             Event::Delete(object) => match entry(object.meta()) {
                 Some((owner, name, _)) => {
-                    if let Some(objects) = state.by_owner.get_mut(&owner.uid) {
+                    if let Some(objects) = state.by_owner.get_mut(&owner.owning()) {
                         objects.remove(&(kind, name));
                     }
                     vec![owner]
@@ -97,36 +112,36 @@ impl OwnedIndex {
 impl State {
     fn applied(&mut self, kind: OutputKind, owner: &Owner, name: String, object: Owned) -> Vec<Owner> {
         let own_write = self.written.remove(&(kind, object.uid.clone(), object.resource_version.clone()));
-        let objects = self.by_owner.entry(owner.uid.clone()).or_default();
+        let objects = self.by_owner.entry(owner.owning()).or_default();
         let version = object.resource_version.clone();
         let before = objects.insert((kind, name), object);
-        self.owners.insert(owner.uid.clone(), owner.clone());
+        self.owners.insert(owner.owning(), owner.clone());
         let changed = before.is_none_or(|before| before.resource_version != version);
         if changed && !own_write { vec![owner.clone()] } else { Vec::new() }
     }
 
     fn relisted(&mut self, kind: OutputKind) -> Vec<Owner> {
-        let mut before: HashMap<(String, String), String> = HashMap::new();
-        for (uid, objects) in &mut self.by_owner {
+        let mut before: HashMap<(Owning, String), String> = HashMap::new();
+        for (owning, objects) in &mut self.by_owner {
             objects.retain(|(of, name), owned| {
                 if *of == kind {
-                    before.insert((uid.clone(), name.clone()), owned.resource_version.clone());
+                    before.insert((owning.clone(), name.clone()), owned.resource_version.clone());
                 }
                 *of != kind
             });
         }
         let mut changed = HashSet::new();
         for (owner, name, owned) in self.listing.remove(&kind).unwrap_or_default() {
-            if before.remove(&(owner.uid.clone(), name.clone())).as_ref() != Some(&owned.resource_version) {
+            if before.remove(&(owner.owning(), name.clone())).as_ref() != Some(&owned.resource_version) {
                 changed.insert(owner.clone());
             }
-            self.owners.insert(owner.uid.clone(), owner.clone());
-            self.by_owner.entry(owner.uid).or_default().insert((kind, name), owned);
+            self.owners.insert(owner.owning(), owner.clone());
+            self.by_owner.entry(owner.owning()).or_default().insert((kind, name), owned);
         }
-        changed.extend(before.into_keys().filter_map(|(uid, _)| self.owners.get(&uid).cloned()));
+        changed.extend(before.into_keys().filter_map(|(owning, _)| self.owners.get(&owning).cloned()));
         self.by_owner.retain(|_, objects| !objects.is_empty());
-        let living: HashSet<&String> = self.by_owner.keys().collect();
-        self.owners.retain(|uid, _| living.contains(uid));
+        let living: HashSet<&Owning> = self.by_owner.keys().collect();
+        self.owners.retain(|owning, _| living.contains(owning));
         changed.into_iter().collect()
     }
 }
@@ -159,7 +174,9 @@ fn entry(meta: &ObjectMeta) -> Option<(Owner, String, Owned)> {
         uid: meta.uid.clone()?,
         resource_version: meta.resource_version.clone()?,
         credential: annotation(CREDENTIAL),
+        client_id: annotation(CLIENT_ID).map(ClientId::new),
         versioned: annotation(VERSIONED).is_some(),
+        created_at: meta.creation_timestamp.as_ref().map(|time| time.0),
     };
     Some((owner, meta.name.clone()?, object))
 }
@@ -178,6 +195,13 @@ mod tests {
         .expect("a Secret")
     }
 
+    fn app() -> ExternalApplication {
+        let mut app = crate::domain::fixtures::app();
+        app.metadata.namespace = Some("ns".into());
+        app.metadata.uid = Some("app-uid".into());
+        app
+    }
+
     const KIND: OutputKind = OutputKind::Secret;
 
     #[test]
@@ -187,7 +211,18 @@ mod tests {
         assert!(index.take(KIND, &Event::Apply(secret("a", "1"))).is_empty());
         assert_eq!(index.take(KIND, &Event::Apply(secret("a", "2"))).len(), 1);
         assert_eq!(index.take(KIND, &Event::Delete(secret("a", "3"))).len(), 1);
-        assert!(index.of("app-uid").is_empty());
+        assert!(index.of(&app()).is_empty());
+    }
+
+    #[test]
+    fn an_object_of_another_namespace_that_names_the_application_is_none_of_its() {
+        let index = OwnedIndex::default();
+        let mut stranger = secret("a", "1");
+        stranger.metadata.namespace = Some("elsewhere".into());
+        index.take(KIND, &Event::Apply(secret("a", "1")));
+        index.take(KIND, &Event::Apply(stranger.clone()));
+        index.take(KIND, &Event::Delete(stranger));
+        assert_eq!(index.of(&app()).len(), 1);
     }
 
     #[test]
@@ -203,7 +238,7 @@ mod tests {
         assert_eq!(list(&["a", "b"]).len(), 1);
         assert!(list(&["a", "b"]).is_empty());
         assert_eq!(list(&["a"]).len(), 1);
-        assert_eq!(index.of("app-uid").len(), 1);
+        assert_eq!(index.of(&app()).len(), 1);
         assert_eq!(list(&[]).len(), 1);
     }
 }

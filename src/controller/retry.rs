@@ -25,14 +25,23 @@ impl Retries {
 
     /// When to look again, given what stands in the way.
     pub fn action(&self, uid: &str, retry: Retry) -> Action {
+        self.wait(uid, retry).map_or_else(Action::await_change, Action::requeue)
+    }
+
+    /// The same, but not later than this.
+    pub fn action_within(&self, uid: &str, retry: Retry, latest: Duration) -> Action {
+        Action::requeue(self.wait(uid, retry).map_or(latest, |wait| wait.min(latest)))
+    }
+
+    fn wait(&self, uid: &str, retry: Retry) -> Option<Duration> {
         match retry {
-            Retry::OnChange => Action::await_change(),
-            Retry::After(after) => Action::requeue(spread(after, uid, 0)),
+            Retry::OnChange => None,
+            Retry::After(after) => Some(spread(after, uid, 0)),
             Retry::Backoff => {
                 let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
                 let count = failures.entry(uid.to_owned()).or_default();
                 *count = count.saturating_add(1);
-                Action::requeue(delay(uid, *count))
+                Some(delay(uid, *count))
             }
         }
     }

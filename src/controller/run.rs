@@ -1,5 +1,6 @@
 //! Starting and ending: the watches, the controllers, the events, the endpoints.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::atomic::AtomicBool;
@@ -14,25 +15,27 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::{PredicateConfig, WatchStreamExt};
 use kube::{Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info_span, warn};
 
+use super::changes::{self, Changes};
 use super::events::Events;
 use super::owned::OwnedIndex;
-use super::servers::Servers;
+use super::servers::{ServerKey, Servers};
 use super::watch::{Synced, Watching, drive};
 use super::{Context, Settings, application, authorization_server, server_key};
 use crate::api::external_application::OutputKind;
-use crate::api::{ABANDON, ApiResource, AuthorizationServer, ExternalApplication};
+use crate::api::{ApiResource, AuthorizationServer, ExternalApplication};
+use crate::domain::observed::{has_finalizer, was_settled};
 use crate::domain::outputs::MANAGED_BY;
-use crate::metrics::{Kind, Metrics, Readiness, ServerMethod};
-use crate::server::budget::{BudgetRegistry, Class};
+use crate::metrics::{Kind, Metrics};
+use crate::server::budget::BudgetRegistry;
 
-/// How long one pass may take; longer means that something hangs.
-const PASS: Duration = Duration::from_mins(1);
+/// How long one pass may take; longer means that something hangs. Less than [`crate::domain::intent::HOLD`]: when another
+/// process settles an intent, its writer is no longer at work.
+pub const PASS: Duration = Duration::from_secs(40);
 /// How long changes of an application's presence are gathered before a server counts anew.
 const COUNTING: Duration = Duration::from_secs(2);
 
@@ -83,12 +86,14 @@ pub fn start(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: &C
         namespaces: namespace_store,
         owned: OwnedIndex::default(),
         // A server that hangs may hold up most of the passes, never all.
-        servers: Servers::new(concurrency - concurrency / 4, settings.clock.clone()),
+        servers: Servers::new(concurrency - concurrency / 4, wake_applications.clone(), settings.clock.clone()),
         budgets: BudgetRegistry::default(),
         retries: super::retry::Retries::default(),
         held: Mutex::default(),
         suspects: Mutex::default(),
         told: Mutex::default(),
+        empty: Mutex::default(),
+        missing: Mutex::default(),
         stale_counts: Mutex::default(),
         wake_applications,
         wake_servers,
@@ -115,41 +120,101 @@ fn primary(
     servers: reflector::store::Writer<AuthorizationServer>,
 ) {
     let config = watcher::Config::default();
+    let events = watching.namespaced::<ExternalApplication>("ExternalApplication", &config);
     let shared = context.clone();
-    let events = watching.namespaced::<ExternalApplication>("ExternalApplication", &config).inspect(move |event| {
-        // Remembers applications as they come and go, for the counts of their servers.
-        match event {
-            Event::Delete(app) => shared.forget_application(app),
-            Event::Apply(app) if shared.applications.get(&ObjectRef::from_obj(app)).is_none() => {
-                shared.count_anew(server_key(app));
-            }
-            _ => {}
+    let mut listed = HashSet::new();
+    let (gone, orphans) = unbounded();
+    let events = events.inspect(move |event| {
+        // A deletion that our finalizer has seen takes it off first.
+        if let Event::Delete(app) = event
+            && has_finalizer(app)
+        {
+            let _ = gone.unbounded_send(app.clone());
         }
+        come_and_gone(event, &mut listed, &shared);
     });
-    let (seen, shared) = (changes(applications, events), context.clone());
-    spawn.until_stopped("applications", async move {
-        seen.for_each(async |app| shared.wake_application(&app.name_any(), &app.namespace().unwrap_or_default())).await;
-    });
+    spawn.until_stopped("orphans", clean_up(orphans, context.clone()));
+    let shared = context.clone();
+    let touched = move |reference: ObjectRef<ExternalApplication>| {
+        if let Some(app) = shared.applications.get(&reference) {
+            changed(&app, &shared);
+        }
+    };
+    spawn.until_stopped("applications", filled(applications, events, changes::acted_on, touched));
     let events = watching.namespaced::<AuthorizationServer>("AuthorizationServer", &config);
-    let (seen, shared) = (changes(servers, events), context.clone());
-    spawn.until_stopped("servers", async move {
-        seen.for_each(async |server| shared.wake_server(&authorization_server::key_of(&server))).await;
-    });
+    let shared = context.clone();
+    let touched = move |reference: ObjectRef<AuthorizationServer>| {
+        let namespace = reference.namespace.unwrap_or_default();
+        shared.wake_server(&ServerKey { namespace, name: reference.name });
+    };
+    spawn.until_stopped("servers", filled(servers, events, changes::acted_on, touched));
 }
 
-/// Fills a store, and passes on the objects in which something changed that is acted on.
-fn changes<K>(
+/// Deletes what objects had at their servers that are gone without having been asked.
+async fn clean_up(mut orphans: UnboundedReceiver<ExternalApplication>, context: Arc<Context>) {
+    while let Some(app) = orphans.next().await {
+        if let Err(failure) = application::orphaned(&app, None, &context).await {
+            let (namespace, object) = (app.namespace().unwrap_or_default(), app.name_any());
+            warn!(namespace, object, %failure, "a registration without an object could not be handed over");
+        }
+    }
+}
+
+/// Remembers applications as they come and go, for the counts of their servers. Called before the store takes the event
+/// in: of what a list no longer shows, the store is the last to know.
+fn come_and_gone(
+    event: &Event<ExternalApplication>,
+    listed: &mut HashSet<ObjectRef<ExternalApplication>>,
+    context: &Context,
+) {
+    match event {
+        Event::Init => listed.clear(),
+        Event::InitApply(app) => {
+            listed.insert(ObjectRef::from_obj(app));
+        }
+        Event::InitDone => {
+            let listed = std::mem::take(listed);
+            for app in context.applications.state() {
+                if !listed.contains(&ObjectRef::from_obj(&*app)) {
+                    context.forget_application(&app);
+                }
+            }
+        }
+        Event::Delete(app) => context.forget_application(app),
+        Event::Apply(app) => {
+            if context.applications.get(&ObjectRef::from_obj(app)).is_none() {
+                context.count_anew(server_key(app));
+            }
+        }
+    }
+}
+
+/// What a person changed is looked at now. What is as the last report left it, as at a start, has time.
+fn changed(app: &ExternalApplication, context: &Context) {
+    if was_settled(app) && app.metadata.deletion_timestamp.is_none() {
+        context.look_later(app);
+    } else {
+        context.wake_application(&app.name_any(), &app.namespace().unwrap_or_default());
+    }
+}
+
+/// Fills a store, and tells of the objects in which something changed that is acted on.
+async fn filled<K>(
     writer: reflector::store::Writer<K>,
     events: impl futures::Stream<Item = Event<K>> + Send + 'static,
-) -> BoxStream<'static, K>
-where
+    digest: fn(&K) -> u64,
+    mut touched: impl FnMut(ObjectRef<K>) + Send,
+) where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
 {
-    reflector::reflector(writer, events.map(Ok::<_, watcher::Error>))
-        .touched_objects()
-        .predicate_filter(acted_on::<K>, PredicateConfig::default())
-        .filter_map(async |object| object.ok())
-        .boxed()
+    let mut changes = Changes::new(digest);
+    let events = reflector::reflector(writer, events.map(Ok::<_, watcher::Error>));
+    drive(events.filter_map(async |event| event.ok()), |event| {
+        for reference in changes.take(event) {
+            touched(reference);
+        }
+    })
+    .await;
 }
 
 /// What is watched beside the two kinds that are reconciled.
@@ -173,10 +238,9 @@ fn secondary(
         drive(events.filter_map(async |event| event.ok()), |event| catalogue_changed(event, &shared)).await;
     });
     let shared = context.clone();
-    let events = reflector::reflector(namespaces, watching.cluster("Namespace", &config).map(Ok::<_, watcher::Error>));
-    spawn.until_stopped("namespaces", async move {
-        drive(events.filter_map(async |event| event.ok()), |event| namespace_changed(event, &shared)).await;
-    });
+    let touched = move |namespace: ObjectRef<PartialObjectMeta<Namespace>>| consent_changed(&namespace.name, &shared);
+    let events = watching.cluster("Namespace", &config);
+    spawn.until_stopped("namespaces", filled(namespaces, events, changes::labels, touched));
     spawn.until_stopped("counts", count(context.clone()));
 }
 
@@ -196,20 +260,16 @@ where
 /// A catalogue object that somebody changed or removed is set right by its server.
 fn catalogue_changed(event: &Event<ApiResource>, context: &Context) {
     let (Event::Apply(object) | Event::Delete(object)) = event else { return };
-    let key = super::servers::ServerKey {
-        namespace: object.namespace().unwrap_or_default(),
-        name: object.spec.server_ref.name.clone(),
-    };
+    let key =
+        ServerKey { namespace: object.namespace().unwrap_or_default(), name: object.spec.server_ref.name.clone() };
     context.count_anew(key);
 }
 
 /// Labels decide about consent: the applications of the namespace look again.
-fn namespace_changed(event: &Event<PartialObjectMeta<Namespace>>, context: &Context) {
-    let (Event::Apply(namespace) | Event::Delete(namespace)) = event else { return };
-    let name = namespace.name_any();
+fn consent_changed(namespace: &str, context: &Context) {
     for app in context.applications.state() {
-        if app.metadata.namespace.as_deref() == Some(&name) {
-            context.wake_application(&app.name_any(), &name);
+        if app.metadata.namespace.as_deref() == Some(namespace) {
+            context.look_later(&app);
         }
     }
 }
@@ -242,12 +302,11 @@ impl Spawner<'_> {
     fn until_stopped(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
+            // Also where a part ends by a panic.
+            let _ends_the_others = stop.clone().drop_guard();
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = work => {
-                    error!(part = name, "a part of the operator ended by itself");
-                    stop.cancel();
-                }
+                () = work => error!(part = name, "a part of the operator ended by itself"),
             }
         });
     }
@@ -272,6 +331,8 @@ impl Spawner<'_> {
     {
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
+            // A pass that panics takes its controller with it.
+            let _ends_the_others = stop.clone().drop_guard();
             tokio::select! {
                 () = stop.cancelled() => return,
                 // Passes rest on more than their own kind: everything is listed before the first.
@@ -294,22 +355,9 @@ impl Spawner<'_> {
                 .await;
             if !stop.is_cancelled() {
                 error!(kind, "a controller ended by itself");
-                stop.cancel();
             }
         });
     }
-}
-
-/// What about an object is a reason to look: its spec, its end, and the annotation that people set. A status that we
-/// wrote is none, or a failure would never wait.
-#[allow(clippy::unnecessary_wraps, reason = "the shape of a predicate")]
-fn acted_on<K: Resource>(object: &K) -> Option<u64> {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let meta = object.meta();
-    let mut hasher = DefaultHasher::new();
-    let abandon = meta.annotations.as_ref().and_then(|annotations| annotations.get(ABANDON));
-    (meta.uid.as_ref(), meta.generation, meta.deletion_timestamp.is_some(), abandon).hash(&mut hasher);
-    Some(hasher.finish())
 }
 
 /// Times a pass, bounds it, and turns its failures into another try.
@@ -348,30 +396,4 @@ where
     };
     context.metrics.reconciled(kind, outcome, began.elapsed());
     Ok(action)
-}
-
-/// Brings the gauges up to date that are read from the stores.
-pub fn refresh(context: &Context) {
-    let metrics = &context.metrics;
-    metrics.applications.clear();
-    for app in context.applications.state() {
-        let ready = app
-            .status
-            .iter()
-            .flat_map(|status| &status.conditions)
-            .find(|condition| condition.type_ == "Ready")
-            .map_or("Unknown", |condition| if condition.status == "True" { "True" } else { "False" });
-        metrics.applications.get_or_create(&Readiness { server: server_key(&app).to_string(), ready }).inc();
-    }
-    let retrying = i64::try_from(context.retries.count()).unwrap_or(i64::MAX);
-    metrics.retrying.get_or_create(&Kind { kind: "all" }).set(retrying);
-    for server in context.servers.all() {
-        let Some(budget) = server.budget() else { continue };
-        for class in Class::ALL {
-            if let Some(left) = budget.remaining(class) {
-                let label = ServerMethod { server: server.key.to_string(), method: class.as_str() };
-                metrics.budget_remaining.get_or_create(&label).set(i64::try_from(left).unwrap_or(i64::MAX));
-            }
-        }
-    }
 }

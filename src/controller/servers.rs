@@ -5,9 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use futures::channel::mpsc::UnboundedSender;
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
+use kube::runtime::reflector::ObjectRef;
 
+use super::turns::Turns;
+use crate::api::{AuthorizationServer, ExternalApplication};
 use crate::clock::Clock;
 use crate::domain::observed::{Finding, Retry, ServerFacts, ServerSeen};
 use crate::domain::reason::Reason;
@@ -26,6 +29,12 @@ pub struct ServerKey {
     pub name: String,
 }
 
+impl ServerKey {
+    pub fn reference(&self) -> ObjectRef<AuthorizationServer> {
+        ObjectRef::new(&self.name).within(&self.namespace)
+    }
+}
+
 impl std::fmt::Display for ServerKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
@@ -39,6 +48,13 @@ pub struct Connection {
     pub fingerprint: String,
 }
 
+impl Connection {
+    /// Whether the operator itself authenticates with this.
+    pub fn is_own(&self, id: &ClientId) -> bool {
+        self.client.own_client_id() == id
+    }
+}
+
 /// All that is known of one server in this process.
 pub struct Server {
     pub key: ServerKey,
@@ -49,7 +65,7 @@ pub struct Server {
     announced: Mutex<Option<Finding>>,
     tried: AtomicBool,
     swept: Mutex<Option<(Timestamp, Option<i64>)>>,
-    generation: Mutex<Option<i64>>,
+    terms: Mutex<Option<u64>>,
     budget: Mutex<Option<Arc<Budget>>>,
     /// Which registration belongs to which application (by UID), before any status says so.
     claims: Mutex<HashMap<ClientId, String>>,
@@ -58,11 +74,11 @@ pub struct Server {
     /// When each registration was last read in full.
     pub read_at: Mutex<BTreeMap<ClientId, Timestamp>>,
     /// Bounds how many passes may talk to this server at once, so that one that hangs does not hold up the others.
-    pub slots: Semaphore,
+    pub turns: Turns,
 }
 
 impl Server {
-    fn new(key: ServerKey, slots: usize, clock: Clock) -> Self {
+    fn new(key: ServerKey, turns: Turns, clock: Clock) -> Self {
         Self {
             key,
             connection: RwLock::default(),
@@ -72,12 +88,12 @@ impl Server {
             clock,
             tried: AtomicBool::new(false),
             swept: Mutex::default(),
-            generation: Mutex::default(),
+            terms: Mutex::default(),
             budget: Mutex::default(),
             claims: Mutex::default(),
             listing: tokio::sync::Mutex::default(),
             read_at: Mutex::default(),
-            slots: Semaphore::new(slots),
+            turns,
         }
     }
 
@@ -99,6 +115,11 @@ impl Server {
         *locked(&self.swept) = Some((at, generation));
     }
 
+    /// Has the next pass compare the server again.
+    pub fn sweep_again(&self) {
+        *locked(&self.swept) = None;
+    }
+
     pub fn swept_at(&self) -> Option<Timestamp> {
         locked(&self.swept).map(|(at, _)| at)
     }
@@ -107,9 +128,9 @@ impl Server {
         locked(&self.swept).and_then(|(_, generation)| generation)
     }
 
-    /// Whether the spec is another one than at the last pass, so that consent may differ.
-    pub fn saw_generation(&self, generation: Option<i64>) -> bool {
-        std::mem::replace(&mut *locked(&self.generation), generation) != generation
+    /// Whether the terms for applications are others than at the last pass.
+    pub fn saw_terms(&self, digest: u64) -> bool {
+        locked(&self.terms).replace(digest) != Some(digest)
     }
 
     pub fn in_trouble(&self) -> bool {
@@ -135,6 +156,7 @@ impl Server {
                 known.endpoints == facts.endpoints
                     && known.catalogue == facts.catalogue
                     && known.own_client_id == facts.own_client_id
+                    && known.organization_id == facts.organization_id
             });
             changed |= !same;
             *known = Some(facts);
@@ -189,8 +211,18 @@ impl Server {
         claims.entry(id.clone()).or_insert_with(|| uid.to_owned()) == uid
     }
 
+    /// The answer to its create gave this registration to an application: more than any claim.
+    pub fn made(&self, id: &ClientId, uid: &str) {
+        locked(&self.claims).insert(id.clone(), uid.to_owned());
+    }
+
     pub fn claimant(&self, id: &ClientId) -> Option<String> {
         locked(&self.claims).get(id).cloned()
+    }
+
+    /// The registration that was claimed for an application.
+    pub fn claimed_by(&self, uid: &str) -> Option<ClientId> {
+        locked(&self.claims).iter().find(|(_, holder)| *holder == uid).map(|(id, _)| id.clone())
     }
 
     /// Forgets the claims of an application that is gone.
@@ -235,47 +267,48 @@ impl Listing {
 }
 
 /// Failures that the next application would meet just the same.
-fn concerns_everybody(error: &ServerError) -> bool {
+pub fn concerns_everybody(error: &ServerError) -> bool {
     matches!(error, ServerError::Unreachable { .. } | ServerError::Timeout | ServerError::Unauthorized)
 }
 
+/// The shortest wait before a server is asked again.
+const LEAST: Duration = Duration::from_secs(1);
+
 /// A server's failure in the words of the domain.
 pub fn finding(error: &ServerError) -> Finding {
-    let message = error.to_string();
+    let (reason, message) = (error.reason(), error.to_string());
+    // A server may say "now": then it would be asked without end.
+    let after = |wait: Duration| Retry::After(wait.max(LEAST));
     match error {
-        ServerError::Unreachable { .. } => Finding::passing(Reason::ServerUnreachable, message, Retry::Backoff),
-        ServerError::Timeout => Finding::passing(Reason::ServerTimeout, message, Retry::Backoff),
-        ServerError::Ambiguous => {
-            Finding::passing(Reason::OutcomeUnknown, message, Retry::After(Duration::from_millis(500)))
+        ServerError::Ambiguous => Finding::passing(reason, message, Retry::After(Duration::from_millis(500))),
+        ServerError::Unauthorized | ServerError::Forbidden { .. } | ServerError::Rejected { .. } => {
+            Finding::stalled(reason, message).looked_at_again()
         }
-        ServerError::Unauthorized => Finding::stalled(Reason::CredentialsRefused, message).looked_at_again(),
-        ServerError::Forbidden { .. } => Finding::stalled(Reason::PermissionDenied, message).looked_at_again(),
-        ServerError::NotFound => Finding::passing(Reason::RegistrationMissing, message, Retry::Backoff),
-        ServerError::Conflict { .. } => Finding::passing(Reason::ServerConflict, message, Retry::Backoff),
-        ServerError::Rejected { .. } => Finding::stalled(Reason::RejectedByServer, message).looked_at_again(),
-        ServerError::RateLimited { retry_after } => {
-            let after = retry_after.map_or(Retry::Backoff, Retry::After);
-            Finding::passing(Reason::RateLimited, message, after)
+        ServerError::RateLimited { retry_after: Some(wait) } | ServerError::Budget { retry_after: wait } => {
+            Finding::passing(reason, message, after(*wait))
         }
-        ServerError::Budget { retry_after } => {
-            Finding::passing(Reason::RateLimited, message, Retry::After(*retry_after))
-        }
-        ServerError::Failed { .. } => Finding::passing(Reason::ServerFailed, message, Retry::Backoff),
-        ServerError::Unintelligible { .. } => Finding::passing(Reason::UnexpectedAnswer, message, Retry::Backoff),
+        ServerError::Unreachable { .. }
+        | ServerError::Timeout
+        | ServerError::NotFound
+        | ServerError::Conflict { .. }
+        | ServerError::RateLimited { retry_after: None }
+        | ServerError::Failed { .. }
+        | ServerError::Unintelligible { .. } => Finding::passing(reason, message, Retry::Backoff),
     }
 }
 
 /// Every server of this process.
 pub struct Servers {
     known: RwLock<HashMap<ServerKey, Arc<Server>>>,
-    slots: usize,
+    turns: usize,
+    wake: UnboundedSender<ObjectRef<ExternalApplication>>,
     clock: Clock,
 }
 
 impl Servers {
-    /// `slots`: how many passes may talk to one server at once.
-    pub fn new(slots: usize, clock: Clock) -> Self {
-        Self { known: RwLock::default(), slots: slots.max(1), clock }
+    /// `turns`: how many passes may talk to one server at once. `wake`: has an application looked at.
+    pub fn new(turns: usize, wake: UnboundedSender<ObjectRef<ExternalApplication>>, clock: Clock) -> Self {
+        Self { known: RwLock::default(), turns, wake, clock }
     }
 
     pub fn get(&self, key: &ServerKey) -> Arc<Server> {
@@ -283,9 +316,10 @@ impl Servers {
             return server.clone();
         }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let turns = || Turns::new(self.turns, self.wake.clone(), self.clock.clone());
         known
             .entry(key.clone())
-            .or_insert_with(|| Arc::new(Server::new(key.clone(), self.slots, self.clock.clone())))
+            .or_insert_with(|| Arc::new(Server::new(key.clone(), turns(), self.clock.clone())))
             .clone()
     }
 

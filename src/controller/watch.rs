@@ -195,31 +195,22 @@ where
                 let now = std::mem::take(&mut fresh[index]);
                 let before = std::mem::replace(&mut known[index], now);
                 let first = !std::mem::replace(&mut listed[index], true);
-                for (key, object) in &known[index] {
-                    let unchanged =
-                        before.get(key).is_some_and(|old| old.resource_version() == object.resource_version());
-                    if first && waiting > 0 {
-                        out.push(Event::InitApply(object.clone()));
-                    } else if !unchanged {
-                        out.push(Event::Apply(object.clone()));
-                    }
-                }
-                out.extend(
-                    before
-                        .into_iter()
-                        .filter(|(key, _)| !known[index].contains_key(key))
-                        .map(|(_, old)| Event::Delete(old)),
-                );
                 if first {
                     waiting -= 1;
                     if waiting == 0 {
+                        // Only now: what a namespace lost while the others were listed must not be in it.
+                        out.extend(known.iter().flat_map(HashMap::values).cloned().map(Event::InitApply));
                         out.push(Event::InitDone);
                     }
+                } else if waiting == 0 {
+                    out.extend(differences(before, &known[index]));
                 }
             }
             Event::Apply(object) => {
                 known[index].insert(ObjectRef::from_obj(&object), object.clone());
-                out.push(if waiting > 0 { Event::InitApply(object) } else { Event::Apply(object) });
+                if waiting == 0 {
+                    out.push(Event::Apply(object));
+                }
             }
             Event::Delete(object) => {
                 known[index].remove(&ObjectRef::from_obj(&object));
@@ -231,6 +222,20 @@ where
         futures::stream::iter(out)
     });
     events.boxed()
+}
+
+/// What a second list of a namespace brought, one by one.
+fn differences<K>(before: HashMap<ObjectRef<K>, K>, now: &HashMap<ObjectRef<K>, K>) -> Vec<Event<K>>
+where
+    K: Resource<DynamicType = ()> + Clone,
+{
+    let unchanged = |(key, object): &(&ObjectRef<K>, &K)| {
+        before.get(*key).is_some_and(|old| old.resource_version() == object.resource_version())
+    };
+    let mut events: Vec<Event<K>> =
+        now.iter().filter(|entry| !unchanged(entry)).map(|(_, object)| Event::Apply(object.clone())).collect();
+    events.extend(before.into_iter().filter(|(key, _)| !now.contains_key(key)).map(|(_, old)| Event::Delete(old)));
+    events
 }
 
 /// What is only watched, and never reconciled by itself: runs until the process ends.

@@ -12,6 +12,10 @@ use crate::api::external_application::{CredentialKind, CredentialState, Credenti
 /// be restarted.
 pub const RETIREMENT: Duration = Duration::from_hours(1);
 
+/// How long a secret of ours that no status names stays valid: longer than another operator process may still be at work
+/// with it ([`super::intent::HOLD`]).
+pub const STRAY: Duration = Duration::from_mins(1);
+
 /// How far the time that the server gives to the secret of a create may be from the time at which we sent it: a request
 /// that takes long, and clocks that differ.
 const CREATE_WINDOW: Duration = Duration::from_mins(10);
@@ -30,29 +34,30 @@ pub struct Current {
     pub expires_at: Option<Timestamp>,
 }
 
-/// The secrets of a registration that can be removed now: replaced long enough ago, or added by us and never published.
-/// One whose time has come is named even if the server no longer has it, so that the status can forget it.
-pub fn removable(
+/// The secrets of a registration that can be removed now: replaced long enough ago. One whose time has come is named
+/// even if the server no longer has it, so that the status can forget it.
+pub fn removable(old: &[CredentialStatus], current: Option<&SecretId>, now: Timestamp) -> Vec<SecretId> {
+    let due = old.iter().filter(|credential| is_due(credential, now)).map(|credential| SecretId::new(&credential.id));
+    due.filter(|id| Some(id) != current).collect()
+}
+
+/// The secrets that came from us and that no status names: their value was lost, or another process is about to publish
+/// it. They go after a while.
+pub fn strays(
     old: &[CredentialStatus],
     current: Option<&SecretId>,
     detail: &Registered,
     uid: &str,
     lost_create: Option<Timestamp>,
-    now: Timestamp,
 ) -> Vec<SecretId> {
     let marker = marker(uid);
-    let known = |id: &SecretId| old.iter().find(|credential| credential.id == id.as_str());
-    let unknown = detail
-        .secrets
-        .iter()
-        .filter(|secret| known(&secret.id).is_none())
-        .filter(|secret| {
-            secret.description.as_deref() == Some(marker.as_str())
-                || lost_create.is_some_and(|sent| came_with_the_create(secret, sent))
-        })
-        .map(|secret| secret.id.clone());
-    let due = old.iter().filter(|credential| is_due(credential, now)).map(|credential| SecretId::new(&credential.id));
-    unknown.chain(due).filter(|id| Some(id) != current).collect()
+    let named = |id: &SecretId| old.iter().any(|credential| credential.id == id.as_str());
+    let ours = |secret: &SecretInfo| {
+        secret.description.as_deref() == Some(marker.as_str())
+            || lost_create.is_some_and(|sent| came_with_the_create(secret, sent))
+    };
+    let unknown = detail.secrets.iter().filter(|secret| !named(&secret.id) && Some(&secret.id) != current);
+    unknown.filter(|secret| ours(secret)).map(|secret| secret.id.clone()).collect()
 }
 
 /// Whether a secret is the one that a create of this time made: later ones may be anybody's.
@@ -70,8 +75,10 @@ pub fn after(
     old: &[CredentialStatus],
     current: Option<&Current>,
     removed: &[SecretId],
+    strays: &[SecretId],
     now: Timestamp,
 ) -> Vec<CredentialStatus> {
+    let until = |span| whole(now.saturating_add(SignedDuration::try_from(span).unwrap_or_default()).unwrap_or(now));
     let mut list: Vec<CredentialStatus> = current.map(|current| active(old, current)).into_iter().collect();
     for credential in old {
         let is_current = current.is_some_and(|current| current.id.as_str() == credential.id);
@@ -81,11 +88,17 @@ pub fn after(
         let mut retiring = credential.clone();
         if retiring.state == CredentialState::Active && current.is_some() {
             retiring.state = CredentialState::Retiring;
-            let end = now.saturating_add(SignedDuration::try_from(RETIREMENT).unwrap_or(SignedDuration::ZERO));
-            retiring.expires_at = Some(Time(end.unwrap_or(now)));
+            retiring.expires_at = Some(until(RETIREMENT));
         }
         list.push(retiring);
     }
+    list.extend(strays.iter().map(|id| CredentialStatus {
+        id: id.to_string(),
+        kind: CredentialKind::Secret,
+        state: CredentialState::Retiring,
+        created_at: None,
+        expires_at: Some(until(STRAY)),
+    }));
     list
 }
 
@@ -130,22 +143,25 @@ mod tests {
         list.iter().map(SecretId::as_str).collect()
     }
 
-    #[test]
-    fn a_replaced_secret_stays_valid_for_a_while_and_is_then_removed() {
-        let first = after(&[], Some(&current("1")), &[], NOON);
-        let second = after(&first, Some(&current("2")), &[], NOON);
-        assert_eq!(second[1].state, CredentialState::Retiring);
-        let detail = Registered { secrets: vec![secret_info("1", None), secret_info("2", None)], ..registered("id") };
-        let later = NOON + SignedDuration::try_from(RETIREMENT).expect("fits");
-        let two = SecretId::new("2");
-        assert!(removable(&second, Some(&two), &detail, "app-uid", None, NOON).is_empty());
-        let due = removable(&second, Some(&two), &detail, "app-uid", None, later);
-        assert_eq!(ids(&due), ["1"]);
-        assert_eq!(after(&second, Some(&current("2")), &due, later).len(), 1);
+    fn names(list: &[CredentialStatus]) -> Vec<(&str, CredentialState)> {
+        list.iter().map(|credential| (credential.id.as_str(), credential.state)).collect()
     }
 
     #[test]
-    fn a_secret_that_people_made_is_never_removed_but_a_lost_one_of_ours_is() {
+    fn a_replaced_secret_stays_valid_for_a_while_and_is_then_removed() {
+        let first = after(&[], Some(&current("1")), &[], &[], NOON);
+        let second = after(&first, Some(&current("2")), &[], &[], NOON);
+        assert_eq!(second[1].state, CredentialState::Retiring);
+        let later = NOON + SignedDuration::try_from(RETIREMENT).expect("fits");
+        let two = SecretId::new("2");
+        assert!(removable(&second, Some(&two), NOON).is_empty());
+        let due = removable(&second, Some(&two), later);
+        assert_eq!(ids(&due), ["1"]);
+        assert_eq!(after(&second, Some(&current("2")), &due, &[], later).len(), 1);
+    }
+
+    #[test]
+    fn a_secret_that_people_made_is_no_stray_but_a_lost_one_of_ours_is() {
         let secrets = vec![
             secret_info("1", None),
             secret_info("2", Some(&marker("app-uid"))),
@@ -154,7 +170,7 @@ mod tests {
         ];
         let detail = Registered { secrets, ..registered("id") };
         let one = SecretId::new("1");
-        assert_eq!(ids(&removable(&[], Some(&one), &detail, "app-uid", None, NOON)), ["2"]);
+        assert_eq!(ids(&strays(&[], Some(&one), &detail, "app-uid", None)), ["2"]);
     }
 
     #[test]
@@ -163,16 +179,25 @@ mod tests {
         let secrets = vec![secret_info("1", None), secret_info("2", None), later];
         let detail = Registered { secrets, ..registered("id") };
         let two = SecretId::new("2");
-        assert_eq!(
-            ids(&removable(&[], Some(&two), &detail, "app-uid", Some(NOON), NOON)),
-            ["1"],
-            "a later one may be anybody's"
-        );
+        let found = strays(&[], Some(&two), &detail, "app-uid", Some(NOON));
+        assert_eq!(ids(&found), ["1"], "a later one may be anybody's");
+    }
+
+    #[test]
+    fn a_stray_is_named_at_once_and_goes_when_nobody_can_be_about_to_publish_it() {
+        let strayed = after(&[], Some(&current("2")), &[], &[SecretId::new("1")], NOON);
+        assert_eq!(names(&strayed), [("2", CredentialState::Active), ("1", CredentialState::Retiring)]);
+        let detail = Registered { secrets: vec![secret_info("1", Some(&marker("app-uid")))], ..registered("id") };
+        assert!(strays(&strayed, Some(&SecretId::new("2")), &detail, "app-uid", None).is_empty(), "it is known now");
+        let later = NOON + SignedDuration::try_from(STRAY).expect("fits");
+        assert!(removable(&strayed, None, NOON).is_empty());
+        assert_eq!(ids(&removable(&strayed, None, later)), ["1"]);
+        assert!(STRAY > super::super::intent::HOLD);
     }
 
     #[test]
     fn the_same_facts_give_the_same_status() {
-        let first = after(&[], Some(&Current { created_at: Some(NOON), ..current("1") }), &[], NOON);
-        assert_eq!(after(&first, Some(&current("1")), &[], NOON + SignedDuration::from_secs(9)), first);
+        let first = after(&[], Some(&Current { created_at: Some(NOON), ..current("1") }), &[], &[], NOON);
+        assert_eq!(after(&first, Some(&current("1")), &[], &[], NOON + SignedDuration::from_secs(9)), first);
     }
 }

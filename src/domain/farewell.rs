@@ -40,8 +40,8 @@ pub enum Farewell {
     Revoke(ClientId),
     /// Let go, and leave the registration in the care of its AuthorizationServer.
     HandOver { client_id: Option<ClientId>, because: String },
-    /// Not yet.
-    Wait(Finding),
+    /// Not yet; `left`: until the waiting ends.
+    Wait { finding: Finding, left: Duration },
 }
 
 /// The policy of the application, else of its server, else Delete.
@@ -100,7 +100,8 @@ pub fn wait_or_hand_over(leaving: &Leaving<'_>, obstacle: &Finding) -> Farewell 
         obstacle.message,
         crate::api::ABANDON
     );
-    Farewell::Wait(Finding { reason: obstacle.reason, message, retry, stalled: false })
+    let finding = Finding { reason: obstacle.reason, message, retry, stalled: false };
+    Farewell::Wait { finding, left }
 }
 
 #[cfg(test)]
@@ -152,8 +153,8 @@ mod tests {
     fn a_deletion_waits_for_its_server_and_gives_up_in_the_end_or_when_told() {
         let id = ClientId::new("id-9");
         let waiting = Leaving { obstacle: Some(down()), ..leaving(Some(&id)) };
-        let Farewell::Wait(finding) = decide(&waiting) else { panic!("waits") };
-        assert_eq!(finding.retry, Retry::After(GIVE_UP_AFTER));
+        let Farewell::Wait { finding, left } = decide(&waiting) else { panic!("waits") };
+        assert_eq!((finding.retry, left), (Retry::After(GIVE_UP_AFTER), GIVE_UP_AFTER));
         assert!(finding.message.contains("extapp.dev/abandon"), "{}", finding.message);
         let handed = Farewell::HandOver { client_id: Some(id.clone()), because: "down".into() };
         let late =

@@ -104,6 +104,7 @@ pub fn facts() -> ServerFacts {
         endpoints: Arc::new(endpoints()),
         catalogue: Arc::new(catalogue()),
         own_client_id: ClientId::new("operator"),
+        organization_id: Some("organization".into()),
     }
 }
 
@@ -119,7 +120,8 @@ pub fn observed() -> Observed {
         registration: RegistrationSeen::None { namesakes: Vec::new() },
         older_siblings: 0,
         claimant: None,
-        suspect: false,
+        operators_own: false,
+        unproven: false,
     }
 }
 
@@ -144,7 +146,7 @@ impl Observed {
     }
 
     pub fn unsettled(self, intent: &Intent, candidates: &[Registered]) -> Self {
-        let search = Search { candidates: candidates.to_vec(), ..Search::default() };
+        let search = Search { candidates: candidates.to_vec(), empty_since: Some(intent.at), ..Search::default() };
         self.registration(RegistrationSeen::Unsettled { intent: intent.clone(), hold: None, search })
     }
 
@@ -158,6 +160,7 @@ impl Observed {
         self.left_over.push(LeftOver {
             output: OutputRef { kind: object.kind, name: object.name.clone(), uid: object.uid.clone() },
             credential: object.annotations.get(CREDENTIAL).cloned(),
+            created_at: None,
             immutable,
         });
         self.output(object)
@@ -189,6 +192,7 @@ pub fn intent() -> Intent {
         known: vec![ClientId::new("id-7")],
         replaces: None,
         holder: "me".into(),
+        seal: String::new(),
         at: NOON - SignedDuration::from_secs(60),
     }
 }

@@ -16,7 +16,17 @@ use super::registration::{ClientId, ClientType, Desired, Grant, Listed, Register
 /// which "not there" is believed).
 pub const READ_LAG: Duration = Duration::from_secs(20);
 
-/// How long an intent belongs to the operator process that wrote it, before another one may settle it.
+/// A create is sent within this time after its intent was written, or not at all.
+pub const SENT_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long the sending of a create may take, tokens and repetitions included.
+pub const CREATE: Duration = Duration::from_secs(15);
+
+/// How long after an intent its create may still show at the server: sent, answered, and seen by reads.
+pub const SHOWN_AFTER: Duration = Duration::from_secs(40);
+
+/// How long an intent belongs to the operator process that wrote it, before another one may settle it. Longer than any
+/// pass, so that its writer is no longer at work then.
 pub const HOLD: Duration = Duration::from_secs(45);
 
 /// What the operator was about to create. Serialised as JSON into the annotation `extapp.dev/pending`.
@@ -36,12 +46,23 @@ pub struct Intent {
     /// Which operator process is at work.
     pub holder: String,
     pub at: Timestamp,
+    /// Proof that the operator wrote this, made with its own credentials: whoever may edit an application may write
+    /// annotations too, and an intent decides which registration is taken over.
+    #[serde(default)]
+    pub seal: String,
 }
 
 impl Intent {
     /// Read from the annotation; `None` where it is not one of ours.
     pub fn parse(annotation: &str) -> Option<Self> {
         serde_json::from_str(annotation).ok()
+    }
+
+    /// What the seal is made over: everything else, for this application alone.
+    pub fn sealed_text(&self, uid: &str) -> String {
+        let known: Vec<&str> = self.known.iter().map(ClientId::as_str).collect();
+        let replaces = self.replaces.as_ref().map(ClientId::as_str);
+        serde_json::json!([uid, self.name, self.digest, known, replaces, self.holder, self.at]).to_string()
     }
 
     /// Whether the outcome is still unknown, given the client id that the status names.
@@ -80,10 +101,24 @@ pub fn digest(desired: &Desired) -> String {
 pub struct Search {
     /// Registrations of the intent's name that it does not know and that no other application claims, read in full.
     pub candidates: Vec<Registered>,
-    /// How many other applications have an unsettled intent with the same name and digest.
-    pub twins: usize,
+    /// The other applications with an unsettled intent of the same name and digest.
+    pub twins: Twins,
     /// The registrations that carry the name which the spec asks for now: it may have been edited since.
     pub namesakes: Vec<ClientId>,
+    /// Since when searches have found nothing, where they have.
+    pub empty_since: Option<Timestamp>,
+    /// Whether the intent's seal is not the operator's: then it proves nothing.
+    pub unproven: bool,
+}
+
+/// Applications whose registrations cannot be told apart from ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Twins {
+    pub count: usize,
+    /// How many of them come before us, by UID.
+    pub before: usize,
+    /// When the latest of their intents was written.
+    pub latest: Option<Timestamp>,
 }
 
 /// How an unsettled intent ends.
@@ -119,28 +154,43 @@ pub fn hold(intent: &Intent, identity: &str, now: Timestamp) -> Option<Duration>
 }
 
 /// Decides what became of an intent. Other registrations of the same name are never touched: either exactly one new and
-/// unclaimed registration is what we asked for, or a person must decide. Twins that asked for the very same thing may
-/// share out what is there, since their registrations cannot be told apart and none has been published.
+/// unclaimed registration is what we asked for, or a person must decide. Twins that asked for the very same thing share
+/// out what is there, each by its place among them, since their registrations cannot be told apart and none has been
+/// published.
 pub fn settle(intent: &Intent, search: &Search, now: Timestamp) -> Settlement {
+    let digest_of = |candidate: &Registered| digest(&candidate.as_desired());
     let mut exact: Vec<&ClientId> = search
         .candidates
         .iter()
-        .filter(|candidate| digest(&candidate.as_desired()) == intent.digest)
+        .filter(|candidate| digest_of(candidate) == intent.digest)
         .map(|candidate| &candidate.client_id)
         .collect();
     exact.sort();
-    match exact.as_slice() {
-        [] if search.candidates.is_empty() => {
-            remaining(intent.at, READ_LAG, now).map_or(Settlement::NothingHappened, Settlement::Wait)
-        }
-        [only] => Settlement::TakeOver((*only).clone()),
-        [first, rest @ ..] if rest.len() <= search.twins => Settlement::TakeOver((*first).clone()),
-        _ => {
-            let mut ids: Vec<ClientId> =
-                search.candidates.iter().map(|candidate| candidate.client_id.clone()).collect();
-            ids.sort();
-            Settlement::Ambiguous(ids)
-        }
+    if search.candidates.is_empty() {
+        return nothing_found(intent, search, now);
+    }
+    if search.unproven || exact.is_empty() || exact.len() > search.twins.count + 1 {
+        let mut ids: Vec<ClientId> = search.candidates.iter().map(|candidate| candidate.client_id.clone()).collect();
+        ids.sort();
+        return Settlement::Ambiguous(ids);
+    }
+    // The create of a twin may still be under way, and what is there may be its.
+    if let Some(left) = search.twins.latest.and_then(|latest| remaining(latest, SHOWN_AFTER, now)) {
+        return Settlement::Wait(left);
+    }
+    match exact.get(search.twins.before) {
+        Some(ours) => Settlement::TakeOver((*ours).clone()),
+        None => nothing_found(intent, search, now),
+    }
+}
+
+/// Nothing is believed to have happened only when the create can no longer be under way, and when the server has been
+/// answering for as long as its reads may lag: one that was frozen may still have the request before it.
+fn nothing_found(intent: &Intent, search: &Search, now: Timestamp) -> Settlement {
+    let answering = search.empty_since.map_or(Some(READ_LAG), |since| remaining(since, READ_LAG, now));
+    match remaining(intent.at, SHOWN_AFTER, now).max(answering) {
+        Some(left) => Settlement::Wait(left),
+        None => Settlement::NothingHappened,
     }
 }
 
@@ -163,6 +213,7 @@ mod tests {
             replaces: None,
             holder: "me".into(),
             at: NOON,
+            seal: String::new(),
         }
     }
 
@@ -180,9 +231,40 @@ mod tests {
     }
 
     #[test]
-    fn nothing_new_is_believed_only_after_the_servers_reads_have_caught_up() {
-        assert_eq!(settle(&intent(), &search(&[]), NOON), Settlement::Wait(READ_LAG));
-        assert_eq!(settle(&intent(), &search(&[]), late()), Settlement::NothingHappened);
+    fn nothing_new_is_believed_only_after_the_create_is_over_and_the_servers_reads_have_caught_up() {
+        assert_eq!(settle(&intent(), &search(&[]), NOON), Settlement::Wait(SHOWN_AFTER));
+        let empty = |since| Search { empty_since: Some(since), ..Search::default() };
+        assert_eq!(settle(&intent(), &empty(NOON), late()), Settlement::NothingHappened);
+        // The server was frozen, and has only just begun to answer.
+        assert_eq!(settle(&intent(), &empty(late()), late()), Settlement::Wait(READ_LAG));
+        assert_eq!(settle(&intent(), &search(&[]), late()), Settlement::Wait(READ_LAG));
+    }
+
+    #[test]
+    fn an_intent_that_the_operator_did_not_write_proves_nothing() {
+        let forged = Search { unproven: true, ..search(&["id-9"]) };
+        assert_eq!(settle(&intent(), &forged, late()), Settlement::Ambiguous(vec![ClientId::new("id-9")]));
+    }
+
+    #[test]
+    fn the_seal_is_over_everything_and_for_one_application() {
+        let text = intent().sealed_text("uid");
+        assert_ne!(text, intent().sealed_text("other"));
+        let changes: [fn(&mut Intent); 6] = [
+            |intent| intent.name.push('x'),
+            |intent| intent.digest.push('x'),
+            |intent| intent.known.clear(),
+            |intent| intent.replaces = Some(ClientId::new("id-1")),
+            |intent| intent.holder.push('x'),
+            |intent| intent.at = late(),
+        ];
+        for change in changes {
+            let mut other = intent();
+            change(&mut other);
+            assert_ne!(other.sealed_text("uid"), text, "{other:?}");
+        }
+        let sealed = Intent { seal: "seal".into(), ..intent() };
+        assert_eq!(sealed.sealed_text("uid"), text);
     }
 
     #[test]
@@ -202,10 +284,25 @@ mod tests {
     }
 
     #[test]
-    fn twins_that_crashed_together_share_out_what_they_made() {
-        let candidates = vec![registered("id-9"), registered("id-8")];
-        let search = Search { candidates, twins: 1, ..Search::default() };
-        assert_eq!(settle(&intent(), &search, NOON), Settlement::TakeOver(ClientId::new("id-8")));
+    fn twins_that_crashed_together_share_out_what_they_made_each_by_its_place() {
+        let share = |before, ids: &[&str]| {
+            let twins = Twins { count: 1, before, latest: Some(NOON) };
+            let search = Search { twins, empty_since: Some(NOON), ..search(ids) };
+            settle(&intent(), &search, late())
+        };
+        assert_eq!(share(0, &["id-9", "id-8"]), Settlement::TakeOver(ClientId::new("id-8")));
+        assert_eq!(share(1, &["id-9", "id-8"]), Settlement::TakeOver(ClientId::new("id-9")));
+        // Only one of two creates was executed: it is the first one's.
+        assert_eq!(share(0, &["id-8"]), Settlement::TakeOver(ClientId::new("id-8")));
+        assert_eq!(share(1, &["id-8"]), Settlement::NothingHappened);
+        assert!(matches!(share(0, &["id-7a", "id-8", "id-9"]), Settlement::Ambiguous(_)), "one is somebody else's");
+    }
+
+    #[test]
+    fn what_a_twin_may_have_under_way_is_waited_for() {
+        let twins = Twins { count: 1, before: 0, latest: Some(late()) };
+        let search = Search { twins, ..search(&["id-9"]) };
+        assert_eq!(settle(&intent(), &search, late()), Settlement::Wait(SHOWN_AFTER));
     }
 
     #[test]

@@ -74,9 +74,19 @@ pub struct ServerFacts {
     pub endpoints: Arc<Endpoints>,
     pub catalogue: Arc<Catalogue>,
     pub own_client_id: ClientId,
+    /// The server's name for the organization, where it has one.
+    pub organization_id: Option<String>,
+}
+
+impl ServerFacts {
+    /// Whether both speak of the same registrations.
+    pub fn same_organization(&self, other: &Self) -> bool {
+        self.endpoints.issuer == other.endpoints.issuer && self.organization_id == other.organization_id
+    }
 }
 
 /// The registration, as far as this pass had to look.
+#[allow(clippy::large_enum_variant, reason = "a pass has one of it, and not for long")]
 pub enum RegistrationSeen {
     /// There is none yet; these carry the name that it would get.
     None {
@@ -116,6 +126,7 @@ pub struct LeftOver {
     pub output: OutputRef,
     /// The secret inside, by its identifier.
     pub credential: Option<String>,
+    pub created_at: Option<Timestamp>,
     pub immutable: bool,
 }
 
@@ -133,10 +144,12 @@ pub struct Observed {
     pub registration: RegistrationSeen,
     /// How many older applications of the namespace use the server.
     pub older_siblings: usize,
-    /// The application, if any, that already stands for the registration that is to be adopted.
+    /// The application, if any, that already stands for the registration that this one is about to stand for.
     pub claimant: Option<String>,
-    /// Whether a sweep has found the registration to differ.
-    pub suspect: bool,
+    /// Whether the registration that this one is about to stand for is an operator's own.
+    pub operators_own: bool,
+    /// Whether the recorded intent is not the operator's, so that it proves nothing.
+    pub unproven: bool,
 }
 
 /// What has to be asked of the server in this pass.
@@ -154,10 +167,14 @@ pub fn status_client_id(app: &ExternalApplication) -> Option<ClientId> {
     app.status.as_ref().and_then(|status| status.client_id.as_deref()).map(ClientId::new)
 }
 
+/// The intent that was recorded last, whether or not its outcome is known.
+pub fn last_intent(app: &ExternalApplication) -> Option<Intent> {
+    app.metadata.annotations.as_ref()?.get(PENDING).and_then(|annotation| Intent::parse(annotation))
+}
+
 /// The recorded intent, if its outcome is still unknown.
 pub fn unsettled_intent(app: &ExternalApplication) -> Option<Intent> {
-    let annotation = app.metadata.annotations.as_ref()?.get(PENDING)?;
-    Intent::parse(annotation).filter(|intent| intent.is_unsettled(status_client_id(app).as_ref()))
+    last_intent(app).filter(|intent| intent.is_unsettled(status_client_id(app).as_ref()))
 }
 
 pub fn wants_abandon(annotations: Option<&std::collections::BTreeMap<String, String>>) -> bool {
@@ -168,8 +185,13 @@ pub fn has_finalizer(app: &ExternalApplication) -> bool {
     app.metadata.finalizers.as_ref().is_some_and(|finalizers| finalizers.iter().any(|name| name == FINALIZER))
 }
 
+/// Whether the application has, or may have, something at its server.
+pub fn may_have_registration(app: &ExternalApplication) -> bool {
+    has_finalizer(app) || status_client_id(app).is_some() || unsettled_intent(app).is_some()
+}
+
 /// Whether the last report says that this very spec was brought about.
-fn was_settled(app: &ExternalApplication) -> bool {
+pub fn was_settled(app: &ExternalApplication) -> bool {
     let Some(status) = &app.status else { return false };
     status.observed_generation == app.metadata.generation
         && status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")

@@ -264,6 +264,11 @@ fn versioned_name(
     Ok(format!("{}-{}", output.name, &super::hex(&Sha256::digest(said.to_string())[..4])))
 }
 
+/// Whether a name is that of a version of this output.
+pub fn is_version_of(output: &str, name: &str) -> bool {
+    name.strip_prefix(output).and_then(|rest| rest.strip_prefix('-')).is_some_and(|hash| hash.len() == 8)
+}
+
 /// Salted with the application's UID and the secret's identifier, so that equal values do not show as equal.
 pub fn checksum(uid: &str, id: &SecretId, secret: &ClientSecret) -> String {
     let mut hash = Sha256::new();

@@ -6,7 +6,7 @@ use super::credentials;
 use super::difference;
 use super::intent::{Intent, digest};
 use super::observed::{LeftOver, Observed, OutputRef, RegistrationSeen, has_finalizer, unsettled_intent};
-use super::outputs::{Key, ResolvedOutput, SeenOutput, render};
+use super::outputs::{self, Key, ResolvedOutput, SeenOutput, render};
 use super::registration::{ClientId, ClientSecret, Registered, SecretId};
 use super::validate::Valid;
 use crate::api::ExternalApplication;
@@ -38,13 +38,14 @@ pub enum Step {
 /// An object of ours, at the version that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
+    pub name: String,
     pub uid: String,
     pub resource_version: String,
 }
 
 impl Standing {
     fn of(object: &SeenOutput) -> Self {
-        Self { uid: object.uid.clone(), resource_version: object.resource_version.clone() }
+        Self { name: object.name.clone(), uid: object.uid.clone(), resource_version: object.resource_version.clone() }
     }
 }
 
@@ -56,6 +57,8 @@ pub struct Plan {
     pub client_id: Option<ClientId>,
     /// The secret that is published, or that only has to be written.
     pub secret: Option<(SecretId, ClientSecret)>,
+    /// Secrets of ours that no status names: named now, and removed later.
+    pub strays: Vec<SecretId>,
     /// Differences that are reported and not corrected.
     pub drift: Vec<FieldDifference>,
 }
@@ -81,15 +84,17 @@ pub fn plan(app: &ExternalApplication, valid: &Valid, seen: &Observed, at: Circu
             }
             _ => Vec::new(),
         };
-        return Plan { steps, client_id: None, secret: None, drift };
+        return Plan { steps, client_id: None, secret: None, strays: Vec::new(), drift };
     };
     let secret = valid.confidential().then(|| usable_secret(app, valid, &id, actual, seen, at.now)).flatten();
+    let current = secret.as_ref().map(|(id, _)| id);
+    let strays = actual.map(|actual| strays(app, valid, current, actual)).unwrap_or_default();
     let mut steps = Vec::new();
     if valid.taken_over.is_some() {
         steps.push(Step::TakeOver(id.clone()));
     }
     steps.extend(converge(app, valid, &id, actual, secret.as_ref(), seen, at));
-    Plan { steps, client_id: Some(id), secret, drift }
+    Plan { steps, client_id: Some(id), secret, strays, drift }
 }
 
 /// The registration that the application stands for, with what the server says of it where that was read.
@@ -124,6 +129,8 @@ fn register(
         replaces: replaces.cloned(),
         holder: at.identity.into(),
         at: at.now,
+        // Written by whoever has the operator's credentials: when the intent is.
+        seal: String::new(),
     };
     let mut steps = vec![Step::RecordIntent(intent), Step::Register];
     steps.extend(valid.outputs.iter().map(|output| {
@@ -161,10 +168,11 @@ fn converge(
     let current = secret.map(|(id, _)| id);
     let secrets_seen = actual.filter(|_| !valid.observe_only);
     let recorded = credentials_of(app, id);
-    let removable = secrets_seen.map(|actual| to_remove(app, valid, current, actual, at.now)).unwrap_or_default();
+    let removable = secrets_seen.map(|_| credentials::removable(recorded, current, at.now)).unwrap_or_default();
     if secret.is_some() || mint || !valid.confidential() {
         steps.extend(publish(valid, id, secret, seen));
         steps.extend(left_over(recorded, seen, current, &removable, valid.observe_only || mint));
+        steps.extend(superseded(valid, id, secret, seen));
     }
     steps.extend(last.and_then(|actual| update(valid, actual)));
     steps.extend(removable.into_iter().map(|secret| Step::RetireSecret { id: id.clone(), secret }));
@@ -235,16 +243,13 @@ fn credentials_of<'a>(app: &'a ExternalApplication, id: &ClientId) -> &'a [Crede
     status.map_or(&[], |status| &status.credentials)
 }
 
-fn to_remove(
-    app: &ExternalApplication,
-    valid: &Valid,
-    current: Option<&SecretId>,
-    actual: &Registered,
-    now: Timestamp,
-) -> Vec<SecretId> {
+fn strays(app: &ExternalApplication, valid: &Valid, current: Option<&SecretId>, actual: &Registered) -> Vec<SecretId> {
+    if valid.observe_only {
+        return Vec::new();
+    }
     // What a lost create left behind was never published; what an adopted registration had belongs to others.
     let lost_create = unsettled_intent(app).filter(|_| app.spec.adopt.is_none()).map(|intent| intent.at);
-    credentials::removable(credentials_of(app, &actual.client_id), current, actual, &valid.uid, lost_create, now)
+    credentials::strays(credentials_of(app, &actual.client_id), current, actual, &valid.uid, lost_create)
 }
 
 fn publish(valid: &Valid, id: &ClientId, secret: Option<&(SecretId, ClientSecret)>, seen: &Observed) -> Vec<Step> {
@@ -289,6 +294,25 @@ fn left_over(
         !item.immutable || (!keep_versions && item.credential.as_deref().is_some_and(|id| !lives(id)))
     };
     seen.left_over.iter().filter(goes).map(|item| Step::RemoveOutput(item.output.clone())).collect()
+}
+
+/// Versions of an immutable object that carry no credential: nothing tells when the last one who uses them is gone. The
+/// one before the current stays, for what is being replaced while the current one comes into use.
+fn superseded(valid: &Valid, id: &ClientId, secret: Option<&(SecretId, ClientSecret)>, seen: &Observed) -> Vec<Step> {
+    let (facts, key) = (valid.facts(id), secret.map(|(id, secret)| Key { id, secret }));
+    let mut steps = Vec::new();
+    for output in valid.outputs.iter().filter(|output| output.immutable && output.kind == OutputKind::ConfigMap) {
+        let Ok(current) = render(output, &facts, key) else { continue };
+        let mut old: Vec<&LeftOver> = seen
+            .left_over
+            .iter()
+            .filter(|item| item.immutable && item.credential.is_none() && item.output.kind == output.kind)
+            .filter(|item| outputs::is_version_of(&output.name, &item.output.name) && item.output.name != current.name)
+            .collect();
+        old.sort_by_key(|item| std::cmp::Reverse((item.created_at, &item.output.name)));
+        steps.extend(old.into_iter().skip(1).map(|item| Step::RemoveOutput(item.output.clone())));
+    }
+    steps
 }
 
 fn uncorrected(app: &ExternalApplication, valid: &Valid, seen: &Observed) -> Vec<FieldDifference> {

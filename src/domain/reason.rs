@@ -47,8 +47,6 @@ pub enum Reason {
     Revoked,
     /// The object went before the server could be asked; the registration is listed as pending.
     Abandoned,
-    /// A deletion waits for the server.
-    Deleting,
     /// Work is under way.
     Progressing,
 

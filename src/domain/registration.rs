@@ -11,19 +11,31 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 macro_rules! identifier {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident, $canonical:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(transparent)]
+        #[serde(from = "String", into = "String")]
         pub struct $name(String);
 
         impl $name {
             pub fn new(value: impl Into<String>) -> Self {
-                Self(value.into())
+                Self($canonical(value.into()))
             }
 
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(value: String) -> Self {
+                Self::new(value)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.0
             }
         }
 
@@ -36,12 +48,20 @@ macro_rules! identifier {
 }
 
 identifier! {
-    /// The `client_id` of a registration (RFC 6749 section 2.2): unique at its server, not a secret.
-    ClientId
+    /// The `client_id` of a registration (RFC 6749 section 2.2): unique at its server, not a secret. A GUID is kept in
+    /// small letters: servers take it in any, and one registration must not look like two.
+    ClientId, guid_in_small_letters
 }
 identifier! {
     /// The server's name for one secret of a registration: tells secrets apart without showing them.
-    SecretId
+    SecretId, std::convert::identity
+}
+
+fn guid_in_small_letters(mut value: String) -> String {
+    if value.len() == 36 && uuid::Uuid::try_parse(&value).is_ok() {
+        value.make_ascii_lowercase();
+    }
+    value
 }
 
 /// A generated client secret. It cannot be printed, serialised or copied by accident.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::credentials::whole;
 use super::observed::{Finding, Observed, RegistrationSeen, ServerSeen};
@@ -250,16 +250,6 @@ fn suspended_conditions<'a>(app: &ExternalApplication, finding: &Finding) -> Vec
     let mut wanted = vec![Wanted { kind: "Ready", state: Some((was_ready, finding.reason, finding.message.clone())) }];
     wanted.extend(progress(None));
     wanted
-}
-
-/// Whether a write of the status would change anything that people or tools see.
-pub fn differs(old: Option<&ExternalApplicationStatus>, new: &ExternalApplicationStatus) -> bool {
-    old != Some(new)
-}
-
-/// The time in a status, for tests and sweeps.
-pub fn at(time: Timestamp) -> Time {
-    whole(time)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::consent::allows_scope;
 use super::intent::{Settlement, settle};
 use super::observed::{
     Finding, Observed, RegistrationSeen, Retry, ServerFacts, ServerSeen, observes, status_client_id, unsettled_intent,
@@ -119,8 +120,9 @@ fn usable_server(app: &ExternalApplication, seen: &Observed) -> Result<ServerFac
     // One and the same answer for a server that is not there and for one that does not admit the namespace would hide
     // more, but leave the owner of an application without a way out; names of servers are not secret.
     let Some(server) = &seen.server else {
-        let message =
-            format!("there is no AuthorizationServer {named}: create it, or correct serverRef in a new application");
+        let message = format!(
+            "there is no AuthorizationServer {named} in the namespaces that the operator watches: create it, or correct serverRef in a new application"
+        );
         return Err(Finding::stalled(Reason::ServerNotFound, message));
     };
     if !seen.admitted {
@@ -229,8 +231,12 @@ fn registration_is_clear(
     valid: &Valid,
     now: Timestamp,
 ) -> Result<Option<ClientId>, Finding> {
-    if let Some(adopt) = &app.spec.adopt {
-        adoption_holds(app, seen, &ClientId::new(&adopt.client_id), valid)?;
+    let adopted = app.spec.adopt.as_ref().map(|adopt| ClientId::new(&adopt.client_id));
+    if let Some(id) = &adopted {
+        adoption_holds(app, id)?;
+    }
+    if let Some(id) = adopted.or_else(|| found(seen)).filter(|id| status_client_id(app).as_ref() != Some(id)) {
+        is_free(seen, &id)?;
     }
     match &seen.registration {
         RegistrationSeen::Unreadable(finding) => Err(finding.clone()),
@@ -246,7 +252,12 @@ fn registration_is_clear(
             Err(Finding::stalled(Reason::RegistrationMissing, message).looked_at_again())
         }
         RegistrationSeen::None { .. } if valid.observe_only => Err(nothing_to_observe()),
-        RegistrationSeen::Present(actual) => type_matches(valid, actual).map(|()| None),
+        RegistrationSeen::Present(actual) => {
+            if status_client_id(app).as_ref() != Some(&actual.client_id) {
+                newcomer_holds(app, seen, actual)?;
+            }
+            type_matches(valid, actual).map(|()| None)
+        }
         RegistrationSeen::Unsettled { hold: Some(left), .. } => Err(Finding::passing(
             Reason::Progressing,
             "another operator process has begun to register this application",
@@ -281,20 +292,56 @@ fn ambiguous(ids: &[ClientId]) -> Finding {
     Finding::stalled(Reason::RegistrationAmbiguous, message).looked_at_again()
 }
 
-fn adoption_holds(app: &ExternalApplication, seen: &Observed, id: &ClientId, valid: &Valid) -> Result<(), Finding> {
-    let refuse = |message: String| Err(Finding::stalled(Reason::AdoptionRefused, message));
-    if *id == valid.server.own_client_id {
+/// The registration that this pass read without an adoption asking for it.
+fn found(seen: &Observed) -> Option<ClientId> {
+    match &seen.registration {
+        RegistrationSeen::Present(actual) => Some(actual.client_id.clone()),
+        _ => None,
+    }
+}
+
+/// Nobody else's registration is ever taken, however it was come by.
+fn is_free(seen: &Observed, id: &ClientId) -> Result<(), Finding> {
+    let refuse = |message: String| Err(Finding::stalled(Reason::AdoptionRefused, message).looked_at_again());
+    if seen.operators_own {
         return refuse(format!("adopt.clientId: {id} is the operator's own registration"));
     }
-    if let Some(claimant) = &seen.claimant {
-        return refuse(format!("adopt.clientId: {id} already belongs to ExternalApplication {claimant}"));
+    match &seen.claimant {
+        Some(claimant) => refuse(format!("adopt.clientId: {id} already belongs to ExternalApplication {claimant}")),
+        None => Ok(()),
     }
+}
+
+fn adoption_holds(app: &ExternalApplication, id: &ClientId) -> Result<(), Finding> {
     match status_client_id(app) {
         // One that is gone and was about to be replaced binds no longer: that is how a person settles an ambiguity.
-        Some(current) if current != *id && !is_being_replaced(app, &current) => refuse(format!(
-            "adopt.clientId: this application already stands for registration {current}; make another ExternalApplication for {id}"
+        Some(current) if current != *id && !is_being_replaced(app, &current) => Err(Finding::stalled(
+            Reason::AdoptionRefused,
+            format!(
+                "adopt.clientId: this application already stands for registration {current}; make another ExternalApplication for {id}"
+            ),
         )),
         _ => Ok(()),
+    }
+}
+
+/// What is not the application's yet must be proven to be, or be adopted; and an adoption must not get a namespace what
+/// it may not ask for.
+fn newcomer_holds(app: &ExternalApplication, seen: &Observed, actual: &Registered) -> Result<(), Finding> {
+    if app.spec.adopt.is_none() {
+        return if seen.unproven { Err(ambiguous(std::slice::from_ref(&actual.client_id))) } else { Ok(()) };
+    }
+    let allowed = seen.server.as_ref().and_then(|server| server.spec.allowed_scopes.as_deref());
+    match actual.scopes.iter().find(|scope| !allows_scope(allowed, &scope.name)) {
+        None => Ok(()),
+        Some(scope) => Err(Finding::stalled(
+            Reason::AdoptionRefused,
+            format!(
+                "adopt.clientId: {} has the scope {}, which the AuthorizationServer does not allow: ask its owner to add it to allowedScopes, or remove it from the registration",
+                actual.client_id, scope.name
+            ),
+        )
+        .looked_at_again()),
     }
 }
 

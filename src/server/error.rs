@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 pub use super::text::ServerText;
+use crate::domain::reason::Reason;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ServerError {
@@ -42,66 +43,21 @@ pub enum ServerError {
     Unintelligible { what: &'static str },
 }
 
-/// When to try again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
-    After(Duration),
-    Backoff,
-    /// Only a change of the spec or of the server helps; sweeps still look.
-    OnChange,
-}
-
 impl ServerError {
-    /// Every word that [`ServerError::reason`] can return.
-    pub const REASONS: [&'static str; 12] = [
-        "ServerUnreachable",
-        "ServerTimeout",
-        "RegistrationAmbiguous",
-        "Unauthorized",
-        "Forbidden",
-        "RegistrationNotFound",
-        "ServerConflict",
-        "ServerRejected",
-        "RateLimited",
-        "BudgetSpent",
-        "ServerFailed",
-        "ServerUnintelligible",
-    ];
-
-    /// One CamelCase word of a closed set: condition reason, Event reason and metric label at once.
-    pub fn reason(&self) -> &'static str {
+    /// The word for it in conditions, Events and metrics.
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::Unreachable { .. } => "ServerUnreachable",
-            Self::Timeout => "ServerTimeout",
-            Self::Ambiguous => "RegistrationAmbiguous",
-            Self::Unauthorized => "Unauthorized",
-            Self::Forbidden { .. } => "Forbidden",
-            Self::NotFound => "RegistrationNotFound",
-            Self::Conflict { .. } => "ServerConflict",
-            Self::Rejected { .. } => "ServerRejected",
-            Self::RateLimited { .. } => "RateLimited",
-            Self::Budget { .. } => "BudgetSpent",
-            Self::Failed { .. } => "ServerFailed",
-            Self::Unintelligible { .. } => "ServerUnintelligible",
-        }
-    }
-
-    /// When the same request may succeed.
-    pub fn retry(&self) -> Retry {
-        match self {
-            Self::RateLimited { retry_after: Some(after) } | Self::Budget { retry_after: after } => {
-                Retry::After(*after)
-            }
-            Self::Unauthorized | Self::Forbidden { .. } | Self::Conflict { .. } | Self::Rejected { .. } => {
-                Retry::OnChange
-            }
-            Self::Unreachable { .. }
-            | Self::Timeout
-            | Self::Ambiguous
-            | Self::NotFound
-            | Self::RateLimited { retry_after: None }
-            | Self::Failed { .. }
-            | Self::Unintelligible { .. } => Retry::Backoff,
+            Self::Unreachable { .. } => Reason::ServerUnreachable,
+            Self::Timeout => Reason::ServerTimeout,
+            Self::Ambiguous => Reason::OutcomeUnknown,
+            Self::Unauthorized => Reason::CredentialsRefused,
+            Self::Forbidden { .. } => Reason::PermissionDenied,
+            Self::NotFound => Reason::RegistrationMissing,
+            Self::Conflict { .. } => Reason::ServerConflict,
+            Self::Rejected { .. } => Reason::RejectedByServer,
+            Self::RateLimited { .. } | Self::Budget { .. } => Reason::RateLimited,
+            Self::Failed { .. } => Reason::ServerFailed,
+            Self::Unintelligible { .. } => Reason::UnexpectedAnswer,
         }
     }
 
@@ -143,7 +99,7 @@ impl ServerError {
 mod tests {
     use std::time::Duration;
 
-    use super::{Retry, ServerError, ServerText};
+    use super::{ServerError, ServerText};
 
     fn all() -> Vec<ServerError> {
         let text = ServerText::quote("no", &[]);
@@ -164,13 +120,6 @@ mod tests {
     }
 
     #[test]
-    fn every_reason_is_one_camel_case_word_of_the_closed_set() {
-        let reasons: Vec<_> = all().iter().map(ServerError::reason).collect();
-        assert_eq!(reasons, ServerError::REASONS);
-        assert!(reasons.iter().all(|r| r.starts_with(char::is_uppercase) && r.chars().all(char::is_alphanumeric)));
-    }
-
-    #[test]
     fn a_failure_before_a_create_is_always_definite() {
         assert!(all().into_iter().filter(|e| *e != ServerError::Ambiguous).all(|e| e.before_a_create().is_definite()));
     }
@@ -180,12 +129,5 @@ mod tests {
         assert!(
             all().into_iter().map(ServerError::of_a_create).all(|e| e.is_definite() || e == ServerError::Ambiguous)
         );
-    }
-
-    #[test]
-    fn a_known_waiting_time_is_kept() {
-        let error = ServerError::RateLimited { retry_after: Some(Duration::from_secs(7)) };
-        assert_eq!(error.retry(), Retry::After(Duration::from_secs(7)));
-        assert_eq!(ServerError::RateLimited { retry_after: None }.retry(), Retry::Backoff);
     }
 }

@@ -16,6 +16,7 @@ use url::Url;
 use super::ServerError;
 use super::budget::{Budgeted, Class, Counted};
 use crate::clock::Clock;
+use crate::domain::reason::Reason;
 
 mod retry_after;
 mod url_permitted;
@@ -32,7 +33,7 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Told of every request on the wire: for a counter by operation and outcome. Must not block.
 pub trait RequestObserver: Send + Sync {
     /// `operation`: a closed set of lower-case words, such as `list`. `outcome`: `Ok` or a word of
-    /// [`ServerError::REASONS`]. The duration is that of the whole exchange, the body included.
+    /// [`crate::domain::reason::Reason`]. The duration is that of the whole exchange, the body included.
     fn request(&self, operation: &'static str, outcome: &'static str, duration: Duration);
 }
 
@@ -169,7 +170,7 @@ impl Http {
         let result = self.exchange(request).await;
         let outcome = match &result {
             Ok(answer) => outcome(answer.status),
-            Err(failure) => ServerError::from(*failure).reason(),
+            Err(failure) => ServerError::from(*failure).reason().as_str(),
         };
         let duration = started.elapsed();
         self.observer.request(request.operation, outcome, duration);
@@ -291,15 +292,16 @@ fn method(class: Class) -> Method {
 }
 
 fn outcome(status: u16) -> &'static str {
-    match status {
-        200..=299 => "Ok",
-        401 => ServerError::Unauthorized.reason(),
-        403 => ServerError::Forbidden { needed: "" }.reason(),
-        404 => ServerError::NotFound.reason(),
-        409 => "ServerConflict",
-        429 => ServerError::RateLimited { retry_after: None }.reason(),
-        400..=499 => "ServerRejected",
-        500.. => ServerError::Failed { status }.reason(),
-        _ => ServerError::Unintelligible { what: "" }.reason(),
-    }
+    let reason = match status {
+        200..=299 => return "Ok",
+        401 => Reason::CredentialsRefused,
+        403 => Reason::PermissionDenied,
+        404 => Reason::RegistrationMissing,
+        409 => Reason::ServerConflict,
+        429 => Reason::RateLimited,
+        400..=499 => Reason::RejectedByServer,
+        500.. => Reason::ServerFailed,
+        _ => Reason::UnexpectedAnswer,
+    };
+    reason.as_str()
 }

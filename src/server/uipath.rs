@@ -5,8 +5,8 @@
 //! <https://docs.uipath.com/automation-cloud/Automation-cloud/latest/api-guide/external-client>.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
 
 use url::Url;
 
@@ -96,6 +96,7 @@ impl Uipath {
             metadata: SingleFlight::default(),
             tokens: SingleFlight::default(),
             scope: AtomicUsize::new(0),
+            closed_until: Mutex::default(),
         };
         Ok(Self { session })
     }
@@ -123,6 +124,10 @@ impl AuthorizationServer for Uipath {
 
     fn own_client_id(&self) -> &ClientId {
         &self.session.client_id
+    }
+
+    fn seal(&self, text: &str) -> String {
+        super::seal_with(&self.session.client_secret, text)
     }
 
     async fn catalogue(&self, lane: Lane) -> Result<Catalogue, ServerError> {

@@ -113,6 +113,17 @@ impl Launch {
     }
 }
 
+/// Processor time of a process (a pid, or `self`), in user and kernel mode, where the system tells.
+pub fn processor_time(process: &str) -> Option<Duration> {
+    // The unit of these fields is fixed for Linux at 1/100 s, whatever the kernel's own tick.
+    const TICKS_PER_SECOND: u64 = 100;
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name, in parentheses, may hold spaces; behind it `utime` and `stime` are the 12th and 13th field.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11).map(str::parse::<u64>);
+    let ticks = fields.next()?.ok()? + fields.next()?.ok()?;
+    Some(Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND))
+}
+
 /// A running child process; dropping it kills it.
 pub struct Guarded {
     name: String,
@@ -148,6 +159,11 @@ impl Guarded {
     pub fn resident_kib(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
         status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?.parse().ok()
+    }
+
+    /// Processor time used so far, where the system tells.
+    pub fn processor_time(&self) -> Option<Duration> {
+        processor_time(&self.pid().to_string())
     }
 
     pub fn alive(&mut self) -> bool {

@@ -39,7 +39,7 @@ async fn two_clients_of_one_organization_share_its_budget() {
     let budget = Budget::new(Limits::per_minute(1), cloud.hand.clock());
     let client = || Uipath::new(Config { budget: Arc::clone(&budget), ..cloud.config() }).unwrap();
     client().list(Lane::User).await.unwrap();
-    assert_eq!(client().list(Lane::User).await.unwrap_err().reason(), "BudgetSpent");
+    assert_eq!(client().list(Lane::User).await.unwrap_err().reason().as_str(), "RateLimited");
 }
 
 #[tokio::test]

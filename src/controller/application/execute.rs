@@ -3,6 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use crate::api::ExternalApplication;
 use crate::api::external_application::OutputKind;
@@ -11,15 +14,18 @@ use crate::controller::events::Tone;
 use crate::controller::kubernetes::{is_conflict, is_not_found, is_terminating, say};
 use crate::controller::servers::{Connection, Server, finding};
 use crate::domain::credentials::{self, Current};
-use crate::domain::intent::Intent;
-use crate::domain::observed::{FINALIZER, Finding, Observed, OutputRef, RegistrationSeen, Retry};
+use crate::domain::observed::{FINALIZER, Finding, Observed, OutputRef, RegistrationSeen, Retry, status_client_id};
 use crate::domain::outputs::{Key, ResolvedOutput, render};
 use crate::domain::plan::{Plan, Standing, Step};
 use crate::domain::reason::Reason;
-use crate::domain::registration::{ClientId, ClientSecret, Credential, Registered, Scope, SecretId};
+use crate::domain::registration::{ClientId, ClientSecret, Registered, Scope, SecretId};
 use crate::domain::status::{Achieved, Outcome};
 use crate::domain::validate::Valid;
 use crate::server::{AuthorizationServer as _, ServerError};
+
+mod register;
+
+use register::Recorded;
 
 /// How a step ended when it did not succeed.
 enum Halt {
@@ -40,10 +46,15 @@ struct Pass<'a> {
     secret: Option<(SecretId, ClientSecret)>,
     current: Option<Current>,
     removed: Vec<SecretId>,
+    strays: Vec<SecretId>,
     granted: Option<BTreeSet<Scope>>,
     binding: Option<String>,
     /// Outputs that are still to be written.
     unwritten: usize,
+    began: Timestamp,
+    recorded: Option<Recorded>,
+    /// What is said of a registration that this pass has made, once it is known what was written.
+    made: Option<(Tone, Reason, String)>,
 }
 
 pub async fn execute(
@@ -53,9 +64,10 @@ pub async fn execute(
     seen: &Observed,
     server: &Server,
     ctx: &Context,
+    began: Timestamp,
 ) -> Outcome {
     let Some(connection) = server.connection() else { return Outcome::Silent };
-    let Plan { steps, client_id, secret, drift } = plan;
+    let Plan { steps, client_id, secret, strays, drift } = plan;
     let current = secret.as_ref().map(|(id, _)| Current { id: id.clone(), created_at: None, expires_at: None });
     let mut pass = Pass {
         app,
@@ -68,9 +80,13 @@ pub async fn execute(
         secret,
         current,
         removed: Vec::new(),
+        strays,
         granted: granted_before(&valid, seen),
         binding: None,
         unwritten: steps.iter().filter(|step| matches!(step, Step::Publish { .. })).count(),
+        began,
+        recorded: None,
+        made: None,
     };
     let mut halt = None;
     for step in steps {
@@ -78,6 +94,12 @@ pub async fn execute(
             halt = Some(reason);
             break;
         }
+    }
+    if let Some(id) = adopted(app, pass.client_id.as_ref(), &valid) {
+        pass.say(Tone::Normal, Reason::Adopted, &format!("{id} is kept in line with this object from now on"));
+    }
+    if let Some((tone, reason, note)) = pass.made.take() {
+        pass.say(tone, reason, &note);
     }
     let mut achieved = pass.achieved();
     achieved.drift = drift;
@@ -87,12 +109,22 @@ pub async fn execute(
         Some(Halt::Stale) if !is_news(app, &achieved) => Outcome::Silent,
         Some(Halt::Stale) => {
             let message = "something changed meanwhile; looking again";
-            let finding =
-                Finding::passing(Reason::Progressing, message, Retry::After(std::time::Duration::from_millis(200)));
+            let finding = Finding::passing(Reason::Progressing, message, Retry::After(Duration::from_millis(200)));
             Outcome::Failed { valid: Box::new(valid), achieved, finding }
         }
         Some(Halt::Because(finding)) => Outcome::Failed { valid: Box::new(valid), achieved, finding },
     }
+}
+
+/// The registration that this pass has begun to stand for because the spec asks for it.
+fn adopted<'a>(app: &ExternalApplication, id: Option<&'a ClientId>, valid: &Valid) -> Option<&'a ClientId> {
+    let news = id.filter(|id| status_client_id(app).as_ref() != Some(id));
+    news.filter(|_| app.spec.adopt.is_some() && !valid.observe_only)
+}
+
+/// Whether a pass has taken longer than any may: only one that was stopped from outside gets there.
+pub fn is_late(began: Timestamp, ctx: &Context) -> bool {
+    Duration::try_from(ctx.now().duration_since(began)).is_ok_and(|taken| taken >= crate::controller::run::PASS)
 }
 
 /// Whether the pass has learnt of a registration or a credential that the status does not name yet.
@@ -136,7 +168,7 @@ impl Pass<'_> {
         };
         let current = self.current.map(|current| with_times(current, detail));
         Achieved {
-            credentials: credentials::after(old, current.as_ref(), &self.removed, self.ctx.now()),
+            credentials: credentials::after(old, current.as_ref(), &self.removed, &self.strays, self.ctx.now()),
             client_id: self.client_id,
             granted: self.granted,
             binding: self.binding.or_else(|| standing_binding(self.app, self.valid, self.seen)),
@@ -146,9 +178,13 @@ impl Pass<'_> {
     }
 
     async fn step(&mut self, step: Step) -> Result<(), Halt> {
+        // A process that was stopped and goes on must not finish what another one has taken over since.
+        if is_late(self.began, self.ctx) {
+            return Err(Halt::Stale);
+        }
         match step {
             Step::Guard => self.kubernetes(self.ctx.kubernetes().guard(self.app, FINALIZER, None).await.map(|_| ())),
-            Step::RecordIntent(intent) => self.record(&intent).await,
+            Step::RecordIntent(intent) => self.record(intent).await,
             Step::Register => self.register().await,
             Step::TakeOver(id) => self.take_over(&id),
             Step::Update { id, differences } => {
@@ -160,65 +196,6 @@ impl Pass<'_> {
             Step::RemoveOutput(output) => self.remove(&output).await,
             Step::RetireSecret { id, secret } => self.retire(&id, secret).await,
         }
-    }
-
-    async fn record(&self, intent: &Intent) -> Result<(), Halt> {
-        self.kubernetes(self.ctx.kubernetes().guard(self.app, FINALIZER, Some(intent)).await.map(|_| ()))
-    }
-
-    async fn register(&mut self) -> Result<(), Halt> {
-        let created = match self.connection.client.create(&self.valid.desired).await {
-            Ok(created) => created,
-            Err(error) => {
-                if error.is_definite() {
-                    // Best effort: if this is lost too, the intent is settled by looking.
-                    let _ = self.ctx.kubernetes().forget_intent(self.app, FINALIZER).await;
-                }
-                return Err(self.server_failed(&error));
-            }
-        };
-        let id = created.registered.client_id.clone();
-        self.server.claim(&id, self.uid());
-        if let Some(credential) = created.credential {
-            self.keep(&id, credential, &created.registered);
-        }
-        let replaced = matches!(self.seen.registration, RegistrationSeen::Missing { .. });
-        let reason = if replaced { Reason::Recreated } else { Reason::Registered };
-        let tone = if replaced { Tone::Warning } else { Tone::Normal };
-        self.say(tone, reason, &format!("registered as {id}"));
-        self.granted = Some(self.valid.desired.scopes.clone());
-        self.client_id = Some(id);
-        Ok(())
-    }
-
-    /// Keeps a secret until an object carries it.
-    fn keep(&mut self, id: &ClientId, mut credential: Credential, registered: &Registered) {
-        let secret_id = credential.id.clone().unwrap_or_else(|| match registered.secrets.as_slice() {
-            [only] => only.id.clone(),
-            _ => SecretId::new("initial"),
-        });
-        credential.id = Some(secret_id.clone());
-        self.current = Some(Current {
-            id: secret_id.clone(),
-            created_at: credential.created_at.or(Some(self.ctx.now())),
-            expires_at: credential.expires_at,
-        });
-        self.secret = Some((secret_id, ClientSecret::new(credential.secret.expose())));
-        self.ctx.hold(self.uid(), id, Arc::new(credential));
-    }
-
-    fn take_over(&mut self, id: &ClientId) -> Result<(), Halt> {
-        if !self.server.claim(id, self.uid()) {
-            // A twin was faster: nothing of this registration is ours.
-            (self.client_id, self.secret, self.current) = (None, None, None);
-            return Err(Halt::Stale);
-        }
-        self.say(
-            Tone::Warning,
-            Reason::TakenOver,
-            &format!("the answer to create had been lost; {id} is proven to be ours"),
-        );
-        Ok(())
     }
 
     async fn update(&mut self, id: &ClientId, fields: &str) -> Result<(), Halt> {
@@ -266,7 +243,7 @@ impl Pass<'_> {
             Halt::Because(Finding::stalled(Reason::TemplateInvalid, format!("spec.outputs: {error}")))
         })?;
         // A new version of an immutable object has a name of its own: what stood under another is not in the way.
-        let over = over.filter(|_| !wanted.immutable);
+        let over = over.filter(|standing| standing.name == wanted.name);
         let written = self.ctx.kubernetes().output(self.app, &wanted, over).await;
         let meta = written.map_err(|error| match error {
             error if is_terminating(&error) => Halt::Stale,
@@ -287,8 +264,15 @@ impl Pass<'_> {
         if self.unwritten == 0 {
             self.ctx.let_go(self.uid());
         }
-        let reason = if over.is_some() { Reason::Republished } else { Reason::Published };
-        self.say(Tone::Normal, reason, &format!("wrote {} {}", kind_name(wanted.kind), wanted.name));
+        let note = format!("wrote {} {}", kind_name(wanted.kind), wanted.name);
+        match &mut self.made {
+            Some((.., registered)) => {
+                registered.push_str("; ");
+                registered.push_str(&note);
+            }
+            None if over.is_some() => self.say(Tone::Normal, Reason::Republished, &note),
+            None => self.say(Tone::Normal, Reason::Published, &note),
+        }
         Ok(())
     }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
-use kube::runtime::reflector::ObjectRef;
 
 use super::Error;
-use super::observe::{admits, standing_for};
+use super::observe::admits;
 use super::report::is_news;
+use super::standing::Standing;
 use crate::api::authorization_server::PendingDeletion;
 use crate::api::common::DeletionPolicy;
 use crate::api::{AuthorizationServer, ExternalApplication};
@@ -30,27 +30,31 @@ use crate::domain::status::{Wanted, conditions};
 use crate::server::{AuthorizationServer as _, Lane, ServerError};
 
 /// One pass over an application that is being deleted.
-pub async fn depart(app: &Arc<ExternalApplication>, ctx: &Context) -> Result<(Action, &'static str), Error> {
+pub async fn depart(
+    app: &Arc<ExternalApplication>,
+    server: &Server,
+    ctx: &Context,
+) -> Result<(Action, &'static str), Error> {
     if !has_finalizer(app) {
         ctx.forget_application(app);
         return Ok((Action::await_change(), "done"));
     }
-    let server = ctx.servers.get(&server_key(app));
-    let object = ctx.authorization_servers.get(&ObjectRef::new(&server.key.name).within(&server.key.namespace));
+    let object = ctx.authorization_servers.get(&server.key.reference());
     let seen = if object.is_none() { ServerSeen::Absent } else { server.seen() };
     if matches!(seen, ServerSeen::NotTried) && !wants_abandon(app.metadata.annotations.as_ref()) {
         return Ok((Action::await_change(), "waiting"));
     }
     let now = ctx.now();
-    let known = whose(app, object.as_deref(), &seen, &server, ctx, now).await?;
-    let own = server.facts().map(|facts| facts.own_client_id);
-    let shared = known.client_id.as_ref().and_then(|id| standing_for(id, app, &server, ctx));
+    let known = whose(app, object.as_deref(), &seen, server, ctx, now).await?;
+    let standing = known.client_id.as_ref().map(|id| (id, Standing::beside(app, server, ctx)));
+    let shared = standing.as_ref().and_then(|(id, standing)| standing.holder(id));
+    let own = standing.filter(|(id, standing)| standing.operators_own(id)).map(|(id, _)| id);
     let deletion = object.as_ref().and_then(|object| object.spec.deletion.as_ref());
     let leaving = Leaving {
         policy: policy(app.spec.deletion.as_ref(), deletion),
         observe_only: observes(app),
         client_id: known.client_id.as_ref(),
-        own_client_id: own.as_ref(),
+        own_client_id: own,
         shared_with: shared.as_deref(),
         obstacle: known.obstacle,
         deleted_at: app.metadata.deletion_timestamp.as_ref().map_or(now, |time| time.0),
@@ -59,20 +63,79 @@ pub async fn depart(app: &Arc<ExternalApplication>, ctx: &Context) -> Result<(Ac
         now,
     };
     let mut farewell = decide(&leaving);
-    if let Farewell::Delete(id) | Farewell::Revoke(id) = &farewell {
-        let done = if leaving.policy == DeletionPolicy::Revoke {
-            revoke(&server, id).await
-        } else {
-            delete(&server, id).await
-        };
-        if let Err(error) = done {
-            if server.report(&error) {
-                ctx.wake_server(&server.key);
-            }
-            farewell = wait_or_hand_over(&leaving, &finding(&error));
+    if let Farewell::Delete(id) | Farewell::Revoke(id) = &farewell
+        && let Err(error) = act(server, leaving.policy, id).await
+    {
+        if server.report(&error) {
+            ctx.wake_server(&server.key);
         }
+        farewell = wait_or_hand_over(&leaving, &finding(&error));
     }
     conclude(app, object.as_deref(), &leaving, farewell, ctx).await
+}
+
+/// The object is gone although our finalizer was on it: the API server may carry a deletion out that began just before
+/// the finalizer was written. What it had at the server goes the way its policy says, from here or from the list of its
+/// AuthorizationServer. `made`: the registration that a pass has just made for it.
+pub async fn orphaned(app: &ExternalApplication, made: Option<&ClientId>, ctx: &Context) -> Result<(), Error> {
+    let server = ctx.servers.get(&server_key(app));
+    let Some(object) = ctx.authorization_servers.get(&server.key.reference()) else { return Ok(()) };
+    let uid = app.metadata.uid.as_deref().unwrap_or_default();
+    let Some(id) = made.cloned().or_else(|| status_client_id(app)).or_else(|| server.claimed_by(uid)) else {
+        return Ok(());
+    };
+    let (own, inherited) = (app.spec.deletion.as_ref(), object.spec.deletion.as_ref());
+    let standing = Standing::beside(app, &server, ctx);
+    let leaving = Leaving {
+        policy: policy(own, inherited),
+        observe_only: observes(app),
+        client_id: Some(&id),
+        own_client_id: standing.operators_own(&id).then_some(&id),
+        shared_with: standing.holder(&id).as_deref().map(|_| "another application"),
+        obstacle: obstacle(app, Some(&object), &server.seen(), ctx),
+        deleted_at: ctx.now(),
+        give_up_after: patience(own, inherited),
+        abandon: true,
+        now: ctx.now(),
+    };
+    let mut farewell = decide(&leaving);
+    if matches!(farewell, Farewell::Delete(_) | Farewell::Revoke(_))
+        && let Err(error) = act(&server, leaving.policy, &id).await
+    {
+        farewell = wait_or_hand_over(&leaving, &finding(&error));
+    }
+    let whose = format!(
+        "{}/{}",
+        app.metadata.namespace.as_deref().unwrap_or_default(),
+        app.metadata.name.as_deref().unwrap_or_default()
+    );
+    match farewell {
+        Farewell::HandOver { because, .. } => {
+            pending::add(&object, entry(app, &id, &leaving, because), ctx).await?;
+        }
+        Farewell::Delete(_) | Farewell::Revoke(_) => {
+            let note = format!("{whose} vanished before its registration {id} could be deleted; it is deleted now");
+            ctx.events.publish(&*object, Tone::Warning, Reason::Deleted, &note);
+        }
+        Farewell::Release(..) | Farewell::Wait { .. } => {}
+    }
+    server.release(uid);
+    Ok(())
+}
+
+fn entry(app: &ExternalApplication, id: &ClientId, leaving: &Leaving<'_>, because: String) -> PendingDeletion {
+    PendingDeletion {
+        client_id: id.to_string(),
+        display_name: crate::domain::validate::desired(app).display_name,
+        policy: leaving.policy,
+        since: whole(leaving.now),
+        last_error: Some(because),
+    }
+}
+
+/// What a policy does at the server.
+async fn act(server: &Server, policy: DeletionPolicy, id: &ClientId) -> Result<(), ServerError> {
+    if policy == DeletionPolicy::Revoke { revoke(server, id).await } else { delete(server, id).await }
 }
 
 async fn delete(server: &Server, id: &ClientId) -> Result<(), ServerError> {
@@ -147,7 +210,7 @@ async fn whose(
 /// The objects that we have written for the application, if the cache knows of any.
 async fn written(app: &ExternalApplication, ctx: &Context) -> Result<Vec<crate::domain::outputs::SeenOutput>, Error> {
     let mut outputs = Vec::new();
-    for (kind, name) in ctx.owned.of(app.metadata.uid.as_deref().unwrap_or_default()).keys() {
+    for (kind, name) in ctx.owned.of(app).keys() {
         outputs.extend(ctx.kubernetes().read_output(app, *kind, name).await?);
     }
     Ok(outputs)
@@ -190,9 +253,9 @@ async fn conclude(
 ) -> Result<(Action, &'static str), Error> {
     let uid = app.metadata.uid.as_deref().unwrap_or_default();
     match farewell {
-        Farewell::Wait(finding) => {
+        Farewell::Wait { finding, left } => {
             tell(app, &finding, ctx).await?;
-            return Ok((ctx.retries.action(uid, finding.retry), "waiting"));
+            return Ok((ctx.retries.action_within(uid, finding.retry, left), "waiting"));
         }
         Farewell::Release(reason, note) => ctx.events.publish(app, Tone::Normal, reason, &note),
         Farewell::Delete(id) => {
@@ -207,25 +270,22 @@ async fn conclude(
             );
         }
         Farewell::HandOver { client_id, because } => {
-            if let (Some(id), Some(object)) = (&client_id, object) {
-                let entry = PendingDeletion {
-                    client_id: id.to_string(),
-                    display_name: crate::domain::validate::desired(app).display_name,
-                    policy: leaving.policy,
-                    since: whole(leaving.now),
-                    last_error: Some(because.clone()),
-                };
-                if !pending::add(object, entry, ctx).await? {
-                    let full =
-                        "status.pendingDeletions of the AuthorizationServer is full: its server must be back first";
-                    let finding = Finding::passing(Reason::DeletionsPending, full, Retry::Backoff);
-                    tell(app, &finding, ctx).await?;
-                    return Ok((ctx.retries.action(uid, finding.retry), "waiting"));
-                }
+            if let (Some(id), Some(object)) = (&client_id, object)
+                && !pending::add(object, entry(app, id, leaving, because.clone()), ctx).await?
+            {
+                let full = "status.pendingDeletions of the AuthorizationServer is full: its server must be back first";
+                let finding = Finding::passing(Reason::DeletionsPending, full, Retry::Backoff);
+                tell(app, &finding, ctx).await?;
+                return Ok((ctx.retries.action(uid, finding.retry), "waiting"));
             }
-            let what = client_id.map_or("a registration may exist at the server".into(), |id| {
-                format!("registration {id} is left to its AuthorizationServer")
-            });
+            let what = match (client_id, object) {
+                (Some(id), Some(_)) => format!("registration {id} is left to its AuthorizationServer"),
+                (Some(id), None) => format!("registration {id} is left at the server: nobody will delete it"),
+                (None, _) => format!(
+                    "a registration named {} may be left at the server: nobody will delete it",
+                    crate::domain::validate::desired(app).display_name
+                ),
+            };
             ctx.events.publish(app, Tone::Warning, Reason::Abandoned, &format!("{what}: {because}"));
         }
     }
@@ -254,11 +314,13 @@ async fn tell(app: &ExternalApplication, finding: &Finding, ctx: &Context) -> Re
     if next == old {
         return Ok(());
     }
+    // On the version that was read: another process may just have said which registration there is.
+    match ctx.kubernetes().status(app, &next, app.metadata.resource_version.as_deref()).await {
+        Err(error) if is_not_found(&error) || is_conflict(&error) => return Ok(()),
+        other => other?,
+    }
     if is_news(app, finding) {
         ctx.events.publish(app, Tone::Warning, finding.reason, &finding.message);
     }
-    match ctx.kubernetes().status(app, &next).await {
-        Err(error) if is_not_found(&error) => Ok(()),
-        other => Ok(other?),
-    }
+    Ok(())
 }

@@ -9,6 +9,7 @@ use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 
 use super::Error;
+use super::standing::Standing;
 use crate::api::ExternalApplication;
 use crate::api::external_application::OutputKind;
 use crate::controller::kubernetes::is_not_found;
@@ -16,12 +17,13 @@ use crate::controller::owned::Owned;
 use crate::controller::servers::{Server, finding};
 use crate::controller::{Context, server_key};
 use crate::domain::consent::{self, Namespace};
-use crate::domain::intent::{self, Intent, READ_LAG, Search};
+use crate::domain::intent::{self, Intent, READ_LAG, SHOWN_AFTER, Search};
 use crate::domain::observed::{
-    LeftOver, Look, Observed, OutputRef, RegistrationSeen, ServerSeen, look, status_client_id, unsettled_intent,
+    LeftOver, Look, Observed, OutputRef, RegistrationSeen, ServerSeen, last_intent, look, status_client_id,
+    unsettled_intent,
 };
 use crate::domain::outputs::{self, SeenOutput};
-use crate::domain::registration::{ClientId, Listed};
+use crate::domain::registration::{ClientId, Listed, Registered};
 use crate::domain::validate::desired;
 use crate::server::{AuthorizationServer as _, Lane, ServerError};
 
@@ -39,7 +41,7 @@ pub async fn observe(
     if unsettled_intent(&app).is_some() {
         app = Arc::new(live(&app, ctx).await?);
     }
-    let object = ctx.authorization_servers.get(&ObjectRef::new(&server.key.name).within(&server.key.namespace));
+    let object = ctx.authorization_servers.get(&server.key.reference());
     let admitted = object.as_ref().is_some_and(|object| admits(object, &app, ctx));
     let seen = if object.is_none() { ServerSeen::Absent } else { server.seen() };
     let uid = app.metadata.uid.clone().unwrap_or_default();
@@ -60,6 +62,9 @@ pub async fn observe(
         RegistrationSeen::Present(actual) => Some(actual.client_id.clone()),
         _ => None,
     };
+    let newcomer = newcomer(&app, client_id.as_ref());
+    let standing = newcomer.as_ref().map(|_| Standing::beside(&app, server, ctx));
+    let newcomer = standing.zip(newcomer.as_ref());
     let observed = Observed {
         admitted,
         seen,
@@ -68,8 +73,9 @@ pub async fn observe(
         left_over,
         registration,
         older_siblings: object.as_ref().map_or(0, |object| older_siblings(&app, object, ctx)),
-        claimant: claimant(&app, server, ctx),
-        suspect,
+        claimant: newcomer.as_ref().and_then(|(standing, id)| standing.holder(id)),
+        operators_own: newcomer.is_some_and(|(standing, id)| standing.operators_own(id)),
+        unproven: app.spec.adopt.is_none() && is_unproven(&app, server),
         server: object,
     };
     Ok((app, observed))
@@ -91,7 +97,7 @@ pub fn admits(server: &crate::api::AuthorizationServer, app: &ExternalApplicatio
 }
 
 async fn outputs_of(app: &ExternalApplication, ctx: &Context) -> Result<(Vec<SeenOutput>, Vec<LeftOver>), Error> {
-    let owned = ctx.owned.of(app.metadata.uid.as_deref().unwrap_or_default());
+    let owned = ctx.owned.of(app);
     let wanted = outputs::resolve(app);
     let named = |kind: OutputKind, name: &str| {
         wanted.iter().any(|output| !output.immutable && output.kind == kind && output.name == name)
@@ -111,16 +117,12 @@ async fn outputs_of(app: &ExternalApplication, ctx: &Context) -> Result<(Vec<See
     let left_over = |((kind, name), object): (&(OutputKind, String), &Owned)| LeftOver {
         output: OutputRef { kind: *kind, name: name.clone(), uid: object.uid.clone() },
         credential: object.credential.clone(),
+        created_at: object.created_at,
         immutable: object.versioned
-            && wanted.iter().any(|output| output.immutable && is_version_of(&output.name, name)),
+            && wanted.iter().any(|output| output.immutable && outputs::is_version_of(&output.name, name)),
     };
     let rest = owned.iter().filter(|((kind, name), _)| !named(*kind, name)).map(left_over).collect();
     Ok((seen, rest))
-}
-
-/// Whether the name is the output's with a short hash.
-fn is_version_of(output: &str, name: &str) -> bool {
-    name.strip_prefix(output).and_then(|rest| rest.strip_prefix('-')).is_some_and(|hash| hash.len() == 8)
 }
 
 async fn registration(
@@ -131,13 +133,15 @@ async fn registration(
     ctx: &Context,
     now: Timestamp,
 ) -> RegistrationSeen {
+    // What a sweep has found comes out of its own share of the server's budget.
+    let lane = if suspect { Lane::Resync } else { Lane::User };
     let looked = match look(app, outputs, suspect, now) {
         Look::Nothing => Ok(match status_client_id(app) {
             Some(id) => RegistrationSeen::Unread(id),
             None => RegistrationSeen::None { namesakes: Vec::new() },
         }),
         Look::Namesakes => namesakes(app, server, now).await.map(|namesakes| RegistrationSeen::None { namesakes }),
-        Look::Detail(id) => detail(app, id, server, ctx).await,
+        Look::Detail(id) => detail(app, id, outputs, lane, server, ctx).await,
         Look::Search(intent) => search(app, intent, server, ctx, now).await,
     };
     looked.unwrap_or_else(|error| {
@@ -158,19 +162,25 @@ fn named(list: &[Listed], name: &str) -> Vec<ClientId> {
     list.iter().filter(|row| row.display_name == name).map(|row| row.client_id.clone()).collect()
 }
 
-/// Reads one registration. That it is gone is believed only if a list taken after the read agrees.
+/// Reads one registration. That it is gone is believed only if a list taken after the read agrees, and that a secret is
+/// gone which no status names yet, only if it is still missing when the server's reads have caught up.
 async fn detail(
     app: &ExternalApplication,
     id: ClientId,
+    outputs: &[SeenOutput],
+    lane: Lane,
     server: &Server,
     ctx: &Context,
 ) -> Result<RegistrationSeen, ServerError> {
     let connection = server.connection().ok_or(ServerError::Unreachable { what: "not connected" })?;
-    if let Some(actual) = connection.client.get(&id, Lane::User).await? {
-        server.read_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(id, ctx.now());
+    if let Some(actual) = connection.client.get(&id, lane).await? {
+        server.read_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(id.clone(), ctx.now());
+        if may_lag(app, &actual, outputs, ctx) {
+            return Ok(RegistrationSeen::Lagging(id));
+        }
         return Ok(RegistrationSeen::Present(Box::new(actual)));
     }
-    let list = server.list(&connection, ctx.now(), Lane::User).await?;
+    let list = server.list(&connection, ctx.now(), lane).await?;
     if list.iter().any(|row| row.client_id == id) || just_registered(app, ctx.now()) {
         return Ok(RegistrationSeen::Lagging(id));
     }
@@ -178,13 +188,32 @@ async fn detail(
     Ok(RegistrationSeen::Missing { id, namesakes })
 }
 
+/// Whether an object carries a secret that neither the server shows nor a status names, and which was missed only now.
+fn may_lag(app: &ExternalApplication, actual: &Registered, outputs: &[SeenOutput], ctx: &Context) -> bool {
+    let uid = app.metadata.uid.as_deref().unwrap_or_default();
+    let recorded =
+        |id: &str| app.status.iter().flat_map(|status| &status.credentials).any(|credential| credential.id == id);
+    let missing = outputs
+        .iter()
+        .filter_map(|output| output.intact_secret(uid, &actual.client_id))
+        .find(|(id, _)| !recorded(id.as_str()) && !actual.secrets.iter().any(|secret| secret.id == *id));
+    missing.is_some_and(|(id, _)| {
+        let now = ctx.now();
+        younger(ctx.missing_since(uid, &id, now), READ_LAG, now)
+    })
+}
+
 fn just_registered(app: &ExternalApplication, now: Timestamp) -> bool {
-    let lag = SignedDuration::try_from(READ_LAG).unwrap_or_default();
-    app.status.iter().flat_map(|status| &status.conditions).any(|condition| {
+    let reported = app.status.iter().flat_map(|status| &status.conditions).any(|condition| {
         condition.type_ == "Registered"
             && condition.status == "True"
-            && now.duration_since(condition.last_transition_time.0) < lag
-    })
+            && younger(condition.last_transition_time.0, READ_LAG, now)
+    });
+    reported || last_intent(app).is_some_and(|intent| younger(intent.at, SHOWN_AFTER, now))
+}
+
+fn younger(since: Timestamp, span: Duration, now: Timestamp) -> bool {
+    SignedDuration::try_from(span).is_ok_and(|span| now.duration_since(since) < span)
 }
 
 /// Looks for what a create of unknown outcome has led to.
@@ -211,27 +240,28 @@ pub async fn search_for(
     ctx: &Context,
 ) -> Result<Search, ServerError> {
     let connection = server.connection().ok_or(ServerError::Unreachable { what: "not connected" })?;
-    let list = server.list(&connection, ctx.now(), Lane::User).await?;
+    let asked = ctx.now();
+    let list = server.list(&connection, asked, Lane::User).await?;
     let uid = app.metadata.uid.as_deref().unwrap_or_default();
-    let others: Vec<Arc<ExternalApplication>> = ctx
-        .applications_of(&server.key)
-        .into_iter()
-        .filter(|other| other.metadata.uid.as_deref() != Some(uid))
-        .collect();
-    let claimed = |id: &ClientId| {
-        server.claimant(id).is_some_and(|holder| holder != uid)
-            || others.iter().any(|other| status_client_id(other).as_ref() == Some(id))
-    };
+    let standing = Standing::beside(app, server, ctx);
+    let taken = |id: &ClientId| standing.taken(id);
+    let newcomers: Vec<ClientId> =
+        intent::newcomers(intent, &list, &taken).take(20).map(|row| row.client_id.clone()).collect();
+    let (twins, namesakes) = (standing.twins(intent), named(&list, &desired(app).display_name));
     let mut candidates = Vec::new();
-    for row in intent::newcomers(intent, &list, &claimed).take(20) {
-        candidates.extend(connection.client.get(&row.client_id, Lane::User).await?);
+    for id in newcomers {
+        candidates.extend(connection.client.get(&id, Lane::User).await?);
     }
-    let twin = |other: &&Arc<ExternalApplication>| {
-        unsettled_intent(other).is_some_and(|theirs| theirs.name == intent.name && theirs.digest == intent.digest)
-    };
-    let twins = others.iter().filter(twin).count();
-    let namesakes = named(&list, &desired(app).display_name);
-    Ok(Search { candidates, twins, namesakes })
+    let empty_since = candidates.is_empty().then(|| ctx.empty_since(uid, intent, asked));
+    let unproven = is_unproven(app, server);
+    Ok(Search { candidates, twins, namesakes, empty_since, unproven })
+}
+
+/// Whether there is an unsettled intent that was not written with the operator's credentials.
+fn is_unproven(app: &ExternalApplication, server: &Server) -> bool {
+    let uid = app.metadata.uid.as_deref().unwrap_or_default();
+    let seal = |text: &str| server.connection().map(|connection| connection.client.seal(text));
+    unsettled_intent(app).is_some_and(|intent| seal(&intent.sealed_text(uid)).as_ref() != Some(&intent.seal))
 }
 
 /// How many applications of the namespace were there before this one. Only counted where there is a limit.
@@ -249,29 +279,8 @@ fn older_siblings(app: &ExternalApplication, server: &crate::api::AuthorizationS
     ctx.applications.state().iter().filter(sibling).filter(|other| age(other) < mine).count()
 }
 
-/// Another application that already stands for the registration to be adopted.
-fn claimant(app: &ExternalApplication, server: &Server, ctx: &Context) -> Option<String> {
-    let id = ClientId::new(&app.spec.adopt.as_ref()?.client_id);
-    standing_for(&id, app, server, ctx)
-}
-
-/// Another application, by namespace and name, whose registration this is.
-pub fn standing_for(id: &ClientId, app: &ExternalApplication, server: &Server, ctx: &Context) -> Option<String> {
-    let uid = app.metadata.uid.as_deref();
-    let others = ctx.applications_of(&server.key);
-    let theirs = |other: &&Arc<ExternalApplication>| {
-        other.metadata.uid.as_deref() != uid && status_client_id(other).as_ref() == Some(id)
-    };
-    let by_status = others.iter().find(theirs);
-    let by_claim = || {
-        let holder = server.claimant(id).filter(|holder| Some(holder.as_str()) != uid)?;
-        others.iter().find(|other| other.metadata.uid.as_deref() == Some(&holder))
-    };
-    by_status.or_else(by_claim).map(|other| {
-        format!(
-            "{}/{}",
-            other.metadata.namespace.as_deref().unwrap_or(""),
-            other.metadata.name.as_deref().unwrap_or("")
-        )
-    })
+/// The registration that the application is about to stand for, where its status does not name it yet.
+fn newcomer(app: &ExternalApplication, seen: Option<&ClientId>) -> Option<ClientId> {
+    let adopted = app.spec.adopt.as_ref().map(|adopt| ClientId::new(&adopt.client_id));
+    adopted.or_else(|| seen.cloned()).filter(|id| status_client_id(app).as_ref() != Some(id))
 }

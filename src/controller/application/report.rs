@@ -5,8 +5,9 @@ use crate::api::{ExternalApplication, ExternalApplicationStatus};
 use crate::controller::Context;
 use crate::controller::events::Tone;
 use crate::controller::kubernetes::is_not_found;
-use crate::domain::observed::{Finding, Observed};
+use crate::domain::observed::{Finding, Observed, status_client_id};
 use crate::domain::reason::Reason;
+use crate::domain::registration::ClientId;
 use crate::domain::status::{Outcome, application};
 use crate::metrics::Ended;
 
@@ -20,18 +21,35 @@ pub async fn report(app: &ExternalApplication, seen: &Observed, outcome: &Outcom
     if app.status.as_ref() == Some(&status) && !ctx.told_otherwise(uid, digest) {
         return Ok(());
     }
+    // What nothing was done for must not replace what another process has done and said meanwhile.
+    let version = matches!(outcome, Outcome::Refused { .. }).then(|| app.metadata.resource_version.clone()).flatten();
+    match ctx.kubernetes().status(app, &status, version.as_deref()).await {
+        Err(error) if is_not_found(&error) => {
+            return match made(app, outcome) {
+                Some(id) => super::farewell::orphaned(app, Some(id), ctx).await,
+                None => Ok(()),
+            };
+        }
+        Err(error) => return Err(error.into()),
+        Ok(()) => ctx.tell(uid, digest),
+    }
     if let Some(finding) = finding(outcome).filter(|finding| is_news(app, finding)) {
         let tone = if finding.reason == Reason::Suspended { Tone::Normal } else { Tone::Warning };
         ctx.events.publish(app, tone, finding.reason, &finding.message);
     }
-    match ctx.kubernetes().status(app, &status).await {
-        Err(error) if is_not_found(&error) => Ok(()),
-        Err(error) => Err(error.into()),
-        Ok(()) => {
-            ctx.tell(uid, digest);
-            Ok(())
-        }
-    }
+    Ok(())
+}
+
+/// The registration that the pass made or found and that no status names.
+fn made<'a>(app: &ExternalApplication, outcome: &'a Outcome) -> Option<&'a ClientId> {
+    let (Outcome::Done { achieved, .. } | Outcome::Failed { achieved, .. }) = outcome else { return None };
+    achieved.client_id.as_ref().filter(|id| app.spec.adopt.is_none() && status_client_id(app).as_ref() != Some(id))
+}
+
+/// Whether a status that the cache shows is not what this process said last: another one spoke since.
+pub fn contradicted(app: &ExternalApplication, ctx: &Context) -> bool {
+    let uid = app.metadata.uid.as_deref().unwrap_or_default();
+    app.status.as_ref().is_some_and(|status| ctx.told_otherwise(uid, digest(status)))
 }
 
 fn digest(status: &ExternalApplicationStatus) -> u64 {

@@ -68,7 +68,7 @@ async fn tell(object: &AuthorizationServer, resource: &ApiResource, ctx: &Contex
         let note = "this server has a catalogue of its own, and what is declared here is not used";
         ctx.events.publish(resource, Tone::Warning, Reason::CatalogueNotDeclarable, note);
     }
-    match ctx.kubernetes().status(resource, &status).await {
+    match ctx.kubernetes().status(resource, &status, None).await {
         Err(error) if !is_not_found(&error) => Err(error.into()),
         _ => Ok(()),
     }

@@ -15,7 +15,7 @@ use crate::controller::Context;
 use crate::controller::application::Error;
 use crate::controller::retry::spread;
 use crate::controller::servers::{Connection, Server, finding};
-use crate::domain::observed::{Finding, ServerFacts};
+use crate::domain::observed::{Finding, Retry, ServerFacts};
 use crate::domain::reason::Reason;
 use crate::domain::registration::{Catalogue, ClientId, ClientSecret, Endpoints, Listed};
 use crate::metrics::{Metrics, ServerLabel, ServerRequest};
@@ -41,6 +41,7 @@ impl Asked {
             endpoints: self.endpoints.clone(),
             catalogue: self.catalogue.clone(),
             own_client_id: self.own_client_id.clone(),
+            organization_id: self.organization_id.clone(),
         }
     }
 }
@@ -53,11 +54,16 @@ pub enum Observed {
     Trouble(Finding),
 }
 
-pub async fn observe(object: &AuthorizationServer, server: &Server, ctx: &Context) -> Result<Observed, Error> {
+pub async fn observe(object: &AuthorizationServer, server: &Server, ctx: &Context) -> Observed {
     let now = ctx.now();
-    let (connection, fresh) = match connection(object, server, ctx).await? {
-        Ok(connection) => connection,
-        Err(finding) => return Ok(Observed::Trouble(finding)),
+    let (connection, fresh) = match connection(object, server, ctx).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(finding)) => return Observed::Trouble(finding),
+        // What was known goes on being used; without it, nobody would say why nothing happens.
+        Err(error) => {
+            let message = format!("the Secret or the ConfigMap that the spec names cannot be read: {error}");
+            return Observed::Trouble(Finding::passing(Reason::KubernetesRefused, message, Retry::Backoff));
+        }
     };
     let uid = object.metadata.uid.as_deref().unwrap_or_default();
     let waited_for = fresh || server.in_trouble() || server.swept_generation() != object.metadata.generation;
@@ -65,27 +71,27 @@ pub async fn observe(object: &AuthorizationServer, server: &Server, ctx: &Contex
         Duration::try_from(now.duration_since(at)).is_ok_and(|since| since >= spread(interval(object), uid, 0))
     });
     if !waited_for && !due {
-        return Ok(Observed::NotDue);
+        return Observed::NotDue;
     }
     let lane = if waited_for { Lane::User } else { Lane::Resync };
     match ask(server, &connection, lane, now).await {
         Ok(asked) => {
             if let Some(finding) = another_organization(object, &asked) {
-                return Ok(Observed::Trouble(finding));
+                return Observed::Trouble(finding);
             }
             server.connect(connection);
             server.swept(now, object.metadata.generation);
             ctx.metrics.last_sweep.get_or_create(&ServerLabel { server: server.key.to_string() }).set(seconds(now));
-            Ok(Observed::Asked(Box::new(asked)))
+            Observed::Asked(Box::new(asked))
         }
         // The budget keeps its last part for people, and a server that limits requests is well: a comparison can wait.
         Err(ServerError::Budget { .. } | ServerError::RateLimited { .. })
             if server.facts().is_some() && !server.in_trouble() =>
         {
             server.swept(now, object.metadata.generation);
-            Ok(Observed::NotDue)
+            Observed::NotDue
         }
-        Err(error) => Ok(Observed::Trouble(finding(&error))),
+        Err(error) => Observed::Trouble(finding(&error)),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::controller::events::Tone;
 use crate::controller::kubernetes::is_conflict;
 use crate::controller::servers::Server;
 use crate::domain::farewell::patience;
-use crate::domain::observed::{Finding, Retry, wants_abandon};
+use crate::domain::observed::{Finding, Retry, may_have_registration, wants_abandon};
 use crate::domain::reason::Reason;
 use crate::domain::server_status::{FINALIZER, ServerPass};
 
@@ -28,11 +28,13 @@ pub async fn depart(
         return Ok((Action::await_change(), "done"));
     }
     let abandon = wants_abandon(object.metadata.annotations.as_ref());
-    let applications = ctx.applications_of(&server.key);
+    let mut applications = ctx.applications_of(&server.key);
+    // Naming the server is not using it: whoever was refused has nothing there.
+    applications.retain(|app| may_have_registration(app));
     let left_behind = object.status.as_ref().map_or(0, |status| status.pending_deletions.len());
-    if !abandon && (left_behind > 0 || !applications.is_empty()) {
+    if !abandon && !object.spec.suspend && (left_behind > 0 || !applications.is_empty()) {
         // Those who go with it still need the connection.
-        let learnt = match connect::observe(object, server, ctx).await? {
+        let learnt = match connect::observe(object, server, ctx).await {
             Observed::Asked(asked) => server.settle(Some(asked.facts()), None),
             Observed::Trouble(finding) => server.settle(None, Some(finding)),
             Observed::NotDue => false,

@@ -8,10 +8,10 @@ use crate::api::AuthorizationServer;
 use crate::api::authorization_server::PendingDeletion;
 use crate::api::common::DeletionPolicy;
 use crate::controller::Context;
-use crate::controller::application::revoke;
+use crate::controller::application::{Standing, revoke};
 use crate::controller::events::Tone;
 use crate::controller::kubernetes::is_conflict;
-use crate::controller::servers::Server;
+use crate::controller::servers::{Server, concerns_everybody};
 use crate::domain::reason::Reason;
 use crate::domain::registration::ClientId;
 use crate::server::{AuthorizationServer as _, ServerError};
@@ -67,15 +67,17 @@ async fn change(
     }
 }
 
-/// Tries to delete what waits. What is done leaves the list; the first failure ends the pass.
+/// Tries to delete what waits. What is done leaves the list.
 pub async fn work_off(object: &AuthorizationServer, server: &Server, ctx: &Context) -> kube::Result<()> {
     let waiting = object.status.as_ref().map(|status| status.pending_deletions.clone()).unwrap_or_default();
     if waiting.is_empty() {
         return Ok(());
     }
     let mut done = Vec::new();
-    let mut failed = None;
+    let mut failed: Vec<(String, String)> = Vec::new();
+    let mut tried = 0;
     for entry in waiting.iter().take(TRIES) {
+        tried += 1;
         match act(entry, server, ctx).await {
             Ok(()) => {
                 let note = format!(
@@ -86,17 +88,25 @@ pub async fn work_off(object: &AuthorizationServer, server: &Server, ctx: &Conte
                 done.push(entry.client_id.clone());
             }
             Err(error) => {
-                failed = Some((entry.client_id.clone(), error.to_string()));
-                break;
+                failed.push((entry.client_id.clone(), error.to_string()));
+                // What the next one would meet just the same.
+                let spent = matches!(error, ServerError::Budget { .. } | ServerError::RateLimited { .. });
+                if spent || concerns_everybody(&error) {
+                    break;
+                }
             }
         }
     }
     change(object, ctx, &mut |list| {
         list.retain(|entry| !done.contains(&entry.client_id));
-        if let Some((id, error)) = &failed {
+        for (id, error) in &failed {
             for entry in list.iter_mut().filter(|entry| entry.client_id == *id) {
                 entry.last_error = Some(error.clone());
             }
+        }
+        // Where not all can be tried in one pass, those that failed by themselves come last in the next.
+        if tried == TRIES {
+            list.sort_by_key(|entry| failed.iter().any(|(id, _)| *id == entry.client_id));
         }
     })
     .await
@@ -106,12 +116,8 @@ pub async fn work_off(object: &AuthorizationServer, server: &Server, ctx: &Conte
 async fn act(entry: &PendingDeletion, server: &Server, ctx: &Context) -> Result<(), ServerError> {
     let id = ClientId::new(&entry.client_id);
     let connection = server.connection().ok_or(ServerError::Unreachable { what: "not connected" })?;
-    let in_use = ctx.applications_of(&server.key).iter().any(|app| {
-        let named = app.status.as_ref().and_then(|status| status.client_id.as_deref()) == Some(id.as_str());
-        let adopted = app.spec.adopt.as_ref().is_some_and(|adopt| adopt.client_id == id.as_str());
-        app.metadata.deletion_timestamp.is_none() && (named || adopted)
-    });
-    if in_use || id == *connection.client.own_client_id() {
+    let standing = Standing::of_all(server, ctx);
+    if standing.wanted(&id) || standing.operators_own(&id) {
         return Ok(());
     }
     match entry.policy {

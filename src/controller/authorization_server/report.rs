@@ -22,17 +22,18 @@ pub async fn report(
     let applications = ctx.applications_of(&server.key);
     let drifted =
         applications.iter().filter(|app| app.status.as_ref().is_some_and(|status| !status.drift.is_empty())).count();
-    let (asked, finding) = match observed {
-        Observed::Asked(asked) => (Some(asked), None),
-        Observed::NotDue => (None, None),
-        Observed::Trouble(finding) => (None, Some(finding)),
+    let finding = match observed {
+        Observed::Asked(_) | Observed::NotDue => None,
+        Observed::Trouble(finding) => Some(finding),
     };
     if let Some(finding) = finding {
         ctx.metrics.findings.get_or_create(&Ended { reason: finding.reason.as_str() }).inc();
     }
+    // What is known is said again: the cache may be older than the status in which it was said first.
+    let facts = server.facts();
     let pass = ServerPass {
-        endpoints: asked.map(|asked| &*asked.endpoints),
-        organization_id: asked.and_then(|asked| asked.organization_id.as_deref()),
+        endpoints: facts.as_ref().map(|facts| &*facts.endpoints),
+        organization_id: facts.as_ref().and_then(|facts| facts.organization_id.as_deref()),
         applications: applications.len(),
         drifted,
         finding,
@@ -45,7 +46,7 @@ pub async fn report(
 pub async fn tell(object: &AuthorizationServer, pass: &ServerPass<'_>, ctx: &Context) -> Result<(), Error> {
     let Some(status) = status_of(object, pass, ctx.now()) else { return Ok(()) };
     announce(object, pass.finding, ctx);
-    match ctx.kubernetes().status(object, &status).await {
+    match ctx.kubernetes().status(object, &status, None).await {
         Err(error) if !is_not_found(&error) => Err(error.into()),
         _ => Ok(()),
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use super::Asked;
 use crate::api::ExternalApplication;
 use crate::controller::Context;
-use crate::controller::application::admits;
+use crate::controller::application::{admits, contradicted};
 use crate::controller::servers::Server;
 use crate::domain::credentials::marker;
 use crate::domain::difference::between;
@@ -18,6 +18,9 @@ use crate::server::{AuthorizationServer as _, Lane};
 
 /// Has every application looked at whose registration is not what it should be.
 pub async fn sweep(server: &Server, asked: &Asked, ctx: &Context) {
+    for app in ctx.applications_of(&server.key).iter().filter(|app| contradicted(app, ctx)) {
+        ctx.look_later(app);
+    }
     let watched: Vec<(ClientId, Arc<ExternalApplication>)> = ctx
         .applications_of(&server.key)
         .into_iter()
@@ -38,8 +41,7 @@ pub async fn sweep(server: &Server, asked: &Asked, ctx: &Context) {
 }
 
 fn consented(app: &ExternalApplication, server: &Server, ctx: &Context) -> bool {
-    let reference = kube::runtime::reflector::ObjectRef::new(&server.key.name).within(&server.key.namespace);
-    ctx.authorization_servers.get(&reference).is_some_and(|object| admits(&object, app, ctx))
+    ctx.authorization_servers.get(&server.key.reference()).is_some_and(|object| admits(&object, app, ctx))
 }
 
 async fn read_some(server: &Server, asked: &Asked, watched: &[(ClientId, Arc<ExternalApplication>)], ctx: &Context) {
@@ -92,8 +94,5 @@ fn is_settled(app: &ExternalApplication) -> bool {
 
 fn wake(app: &ExternalApplication, ctx: &Context) {
     ctx.suspect(app.metadata.uid.as_deref().unwrap_or_default());
-    ctx.wake_application(
-        app.metadata.name.as_deref().unwrap_or_default(),
-        app.metadata.namespace.as_deref().unwrap_or_default(),
-    );
+    ctx.look_later(app);
 }

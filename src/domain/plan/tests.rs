@@ -22,7 +22,9 @@ fn decide(app: &ExternalApplication, seen: &Observed) -> Plan {
 
 /// The plan in words: short enough to compare, long enough to tell apart.
 fn steps(app: &ExternalApplication, seen: &Observed) -> Vec<String> {
-    decide(app, seen).steps.iter().map(said).collect()
+    let plan = decide(app, seen);
+    let strays = plan.strays.iter().map(|secret| format!("name secret {secret} as a stray"));
+    plan.steps.iter().map(said).chain(strays).collect()
 }
 
 fn said(step: &Step) -> String {
@@ -99,7 +101,7 @@ fn a_create_whose_answer_was_lost_is_settled_not_repeated() {
     let seen = observed().unsettled(&intent(), &[registered("id-9")]);
     assert_eq!(
         steps(&app, &seen),
-        ["take over id-9", "add secret to id-9", "publish invoice-sync-oauth", "retire secret 1 of id-9"],
+        ["take over id-9", "add secret to id-9", "publish invoice-sync-oauth", "name secret 1 as a stray"],
         "the secret that was lost goes last, when the fresh one is published"
     );
 }
@@ -113,7 +115,7 @@ fn a_registration_that_was_taken_over_is_changed_only_after_an_object_names_it()
         "add secret to id-9",
         "publish invoice-sync-oauth",
         "update id-9: displayName",
-        "retire secret 1 of id-9",
+        "name secret 1 as a stray",
     ];
     assert_eq!(steps(&app, &observed().unsettled(&intent(), &[registered("id-9")])), expected);
 }
@@ -133,7 +135,8 @@ fn a_create_that_never_arrived_is_sent_under_a_new_intent() {
 fn a_create_for_an_earlier_name_makes_those_of_the_new_name_known() {
     let mut app = with_intent(app(), &intent());
     app.spec.display_name = Some("Renamed".into());
-    let search = Search { namesakes: vec![ClientId::new("id-8")], ..Search::default() };
+    let empty_since = Some(intent().at);
+    let search = Search { namesakes: vec![ClientId::new("id-8")], empty_since, ..Search::default() };
     let seen = observed().registration(RegistrationSeen::Unsettled { intent: intent(), hold: None, search });
     let Some(Step::RecordIntent(new)) = decide(&app, &seen).steps.into_iter().next() else { panic!("an intent") };
     assert_eq!(new.name, "Renamed");
@@ -144,7 +147,7 @@ fn a_create_for_an_earlier_name_makes_those_of_the_new_name_known() {
 fn a_secret_written_before_the_crash_is_used_and_only_lost_ones_go() {
     let app = with_intent(app(), &intent());
     let seen = observed().present(registered_as(&app, "id-9", &["1", "2"])).output(published(&app, "id-9", "2"));
-    assert_eq!(steps(&app, &seen), ["retire secret 1 of id-9"]);
+    assert_eq!(steps(&app, &seen), ["name secret 1 as a stray"]);
 }
 
 #[test]
@@ -173,7 +176,7 @@ fn an_adopted_registration_is_guarded_gets_a_secret_and_keeps_those_of_others() 
     assert_eq!(steps(&app, &observed().present(actual.clone())), expected);
     let lost = secret_info("2", Some(&marker("app-uid")));
     let actual = Registered { secrets: [actual.secrets, vec![lost]].concat(), ..actual };
-    let expected = ["add secret to id-9", "publish invoice-sync-oauth", "retire secret 2 of id-9"];
+    let expected = ["add secret to id-9", "publish invoice-sync-oauth", "name secret 2 as a stray"];
     assert_eq!(steps(&guarded(app), &observed().present(actual)), expected, "one of ours that was lost goes");
 }
 

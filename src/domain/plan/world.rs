@@ -179,7 +179,7 @@ impl World {
         };
         let identity = self.identity.clone();
         let plan = plan(&self.app, &valid, &seen, Circumstances { identity: &identity, now: self.now });
-        let Plan { steps, client_id, secret, drift } = plan;
+        let Plan { steps, client_id, secret, strays, drift } = plan;
         let planned = steps.len();
         let mut pass = Pass {
             valid: &valid,
@@ -204,7 +204,7 @@ impl World {
             self.restart();
             return Ok(planned);
         }
-        let achieved = self.achieved(pass, drift);
+        let achieved = self.achieved(pass, &strays, drift);
         let finding = || Finding::passing(Reason::ServerFailed, "cut short", Retry::Backoff);
         let outcome = match halted {
             None => Outcome::Done { valid: Box::new(valid), achieved },
@@ -318,12 +318,12 @@ impl World {
         }
     }
 
-    fn achieved(&self, pass: Pass<'_>, drift: Vec<FieldDifference>) -> Achieved {
+    fn achieved(&self, pass: Pass<'_>, strays: &[SecretId], drift: Vec<FieldDifference>) -> Achieved {
         let same = status_client_id(&self.app) == pass.client_id;
         let old = self.app.status.as_ref().map_or(&[][..], |status| &status.credentials);
         let old = if same || pass.client_id.is_none() { old } else { &[] };
         Achieved {
-            credentials: credentials::after(old, pass.current.as_ref(), &pass.removed, self.now),
+            credentials: credentials::after(old, pass.current.as_ref(), &pass.removed, strays, self.now),
             client_id: pass.client_id,
             granted: None,
             binding: None,

@@ -9,7 +9,7 @@ use super::*;
 use crate::domain::fixtures::{
     NOON, app, guarded, intent, observed, published, registered, server, settled, with_intent,
 };
-use crate::domain::intent::{Intent, READ_LAG, Search};
+use crate::domain::intent::{Intent, SHOWN_AFTER, Search};
 use crate::domain::observed::{Look, look};
 
 fn refusal(app: &ExternalApplication, seen: &Observed) -> Finding {
@@ -52,7 +52,7 @@ fn adopting(id: &str) -> ExternalApplication {
 #[test]
 fn a_server_that_is_not_there_is_named() {
     let seen = Observed { server: None, seen: ServerSeen::Absent, ..observed() };
-    stalls(&app(), &seen, Reason::ServerNotFound, &["no AuthorizationServer cloud:"]);
+    stalls(&app(), &seen, Reason::ServerNotFound, &["no AuthorizationServer cloud in"]);
     let elsewhere = spec(&json!({"serverRef": {"name": "cloud", "namespace": "platform"}}));
     stalls(&elsewhere, &seen, Reason::ServerNotFound, &["platform/cloud"]);
 }
@@ -150,7 +150,8 @@ fn a_template_that_cannot_be_rendered_is_found_before_anything_is_made() {
 fn an_adoption_is_refused_where_the_registration_is_not_free() {
     let seen = || observed().present(registered("id-9"));
     assert!(accepted(&adopting("id-9"), &seen()));
-    stalls(&adopting("operator"), &seen(), Reason::AdoptionRefused, &["the operator's own registration"]);
+    let own = Observed { operators_own: true, ..seen() };
+    stalls(&adopting("operator"), &own, Reason::AdoptionRefused, &["the operator's own registration"]);
     let claimed = Observed { claimant: Some("team-b/other".into()), ..seen() };
     stalls(&adopting("id-9"), &claimed, Reason::AdoptionRefused, &["belongs to ExternalApplication team-b/other"]);
     stalls(
@@ -159,6 +160,37 @@ fn an_adoption_is_refused_where_the_registration_is_not_free() {
         Reason::AdoptionRefused,
         &["already stands for registration id-8"],
     );
+}
+
+#[test]
+fn whatever_names_a_registration_that_is_not_free_it_is_not_taken() {
+    // An object in the namespace says that a create of ours made it.
+    let app = with_intent(app(), &intent());
+    let seen = || observed().present(registered("id-9"));
+    assert!(accepted(&app, &seen()));
+    let own = Observed { operators_own: true, ..seen() };
+    stalls(&app, &own, Reason::AdoptionRefused, &["the operator's own registration"]);
+    let claimed = Observed { claimant: Some("team-b/other".into()), ..seen() };
+    stalls(&app, &claimed, Reason::AdoptionRefused, &["belongs to ExternalApplication team-b/other"]);
+    let forged = Observed { unproven: true, ..seen() };
+    stalls(&app, &forged, Reason::RegistrationAmbiguous, &["id-9"]);
+}
+
+#[test]
+fn an_adoption_gives_a_namespace_no_scope_that_it_may_not_ask_for() {
+    let mut wide = registered("id-9");
+    let scope = crate::domain::registration::Scope {
+        name: "PM.OAuthApp".into(),
+        grant: crate::domain::registration::Grant::Application,
+    };
+    wide.scopes.insert(scope);
+    let seen = |allowed: Value| seen_with_server(&json!({"allowedScopes": allowed})).present(wide.clone());
+    stalls(&adopting("id-9"), &seen(json!(["OR.*"])), Reason::AdoptionRefused, &["PM.OAuthApp", "allowedScopes"]);
+    assert!(
+        accepted(&settled(adopting("id-9"), "id-9", "1"), &seen(json!(["OR.*"]))),
+        "once it is ours, it is narrowed"
+    );
+    assert!(accepted(&adopting("id-9"), &seen(Value::Null)));
 }
 
 #[test]
@@ -200,7 +232,7 @@ fn a_lost_create_is_ambiguous_waited_for_or_held_by_another_process() {
     let finding = refusal(&app, &observed().unsettled(&fresh, &[]));
     assert_eq!(
         (finding.reason, finding.stalled, finding.retry),
-        (Reason::OutcomeUnknown, false, Retry::After(READ_LAG))
+        (Reason::OutcomeUnknown, false, Retry::After(SHOWN_AFTER))
     );
     let left = Duration::from_secs(9);
     let held = RegistrationSeen::Unsettled { intent: fresh, hold: Some(left), search: Search::default() };

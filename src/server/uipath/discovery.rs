@@ -6,6 +6,9 @@ use url::Url;
 use crate::domain::registration::Endpoints;
 use crate::server::ServerError;
 
+/// The longest address that is taken, in bytes: it is shown in every status.
+const LONGEST: usize = 2_048;
+
 /// The document, as far as it is of use here.
 #[derive(Deserialize)]
 pub(super) struct Document {
@@ -29,6 +32,7 @@ impl Document {
         let here = |address: &str| {
             Url::parse(address)
                 .ok()
+                .filter(|_| address.len() <= LONGEST)
                 .filter(|url| url.origin() == server.origin() && url.username().is_empty() && url.password().is_none())
                 .ok_or(ServerError::Unintelligible { what: "metadata that points to another host" })
         };

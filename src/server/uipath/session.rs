@@ -1,9 +1,11 @@
 //! Requests in the operator's own name: with a token, within the budget, and once more after a 401.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde::Serialize;
 use url::Url;
 
@@ -34,7 +36,13 @@ pub(super) struct Session {
     pub(super) tokens: SingleFlight<Token>,
     /// Which of `readings::OWN_SCOPES` was granted last.
     pub(super) scope: AtomicUsize,
+    /// Until when tokens and metadata are not asked for, because the server limits requests.
+    pub(super) closed_until: Mutex<Option<Timestamp>>,
 }
+
+/// How long that is where the server does not say, and at the least.
+const CLOSED: Duration = Duration::from_secs(5);
+const CLOSED_AT_LEAST: Duration = Duration::from_secs(1);
 
 /// The organization's GUID, for the requests that name it.
 pub(super) type Organization<'a> = Result<&'a str, ServerError>;
@@ -135,13 +143,29 @@ impl Session {
         let body = token::request_body(&self.client_id, &self.client_secret, scope);
         let call = Call { url: endpoint.clone(), body: Some(body) };
         let asked = self.clock.now();
-        let answer = self.http.send(Budgeted::exempt(request(TOKEN, call))).await.map_err(NoToken::Because)?;
+        let answer = self.send_exempt(request(TOKEN, call)).await.map_err(NoToken::Because)?;
         token::read(&Reader { operation: TOKEN, secrets: &[self.client_secret.expose()] }, &answer, asked)
+    }
+
+    /// Sends what no budget counts. A 429 is obeyed all the same: every application needs a token, and each would ask.
+    async fn send_exempt(&self, request: Request) -> Result<Answer, ServerError> {
+        let closed_until = || self.closed_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        let left = closed_until().and_then(|until| Duration::try_from(until.duration_since(now)).ok());
+        if let Some(left) = left.filter(|left| !left.is_zero()) {
+            return Err(ServerError::RateLimited { retry_after: Some(left) });
+        }
+        let answer = self.http.send(Budgeted::exempt(request)).await?;
+        if answer.status == 429 {
+            let closed = answer.retry_after.unwrap_or(CLOSED).max(CLOSED_AT_LEAST);
+            *closed_until() = self.clock.now().checked_add(closed).ok();
+        }
+        Ok(answer)
     }
 
     pub(super) async fn fetch_metadata(&self) -> Result<Metadata, ServerError> {
         let request = request(DISCOVERY, Call::to(self.paths.discovery()));
-        let answer = self.http.send(Budgeted::exempt(request)).await?;
+        let answer = self.send_exempt(request).await?;
         let document: Document = Reader { operation: DISCOVERY, secrets: &[] }.json(&answer)?;
         document.checked(&self.server)
     }

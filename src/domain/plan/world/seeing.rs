@@ -30,6 +30,7 @@ impl World {
                 seen.left_over.push(LeftOver {
                     output: OutputRef { kind: *kind, name: name.clone(), uid: object.uid.clone() },
                     credential: object.annotations.get(CREDENTIAL).cloned(),
+                    created_at: None,
                     immutable: object.annotations.contains_key(VERSIONED) && is_version(name),
                 });
             }
@@ -70,7 +71,10 @@ impl World {
                 let hold = intent::hold(&intent, &self.identity, self.now);
                 let new = intent::newcomers(&intent, &list, &|_| false);
                 let candidates = new.map(|row| self.registrations[&row.client_id].actual.clone()).collect();
-                RegistrationSeen::Unsettled { hold, search: Search { candidates, twins: 0, namesakes }, intent }
+                // This server always answers, and shows at once what it has.
+                let empty_since = Some(intent.at);
+                let search = Search { candidates, namesakes, empty_since, ..Search::default() };
+                RegistrationSeen::Unsettled { hold, search, intent }
             }
         }
     }

@@ -1,0 +1,31 @@
+//! Gauges that are read from the stores when somebody asks for them.
+
+use super::{Context, server_key};
+use crate::metrics::{Kind, Readiness, ServerMethod};
+use crate::server::budget::Class;
+
+/// Brings the gauges up to date that are read from the stores.
+pub fn refresh(context: &Context) {
+    let metrics = &context.metrics;
+    metrics.applications.clear();
+    for app in context.applications.state() {
+        let ready = app
+            .status
+            .iter()
+            .flat_map(|status| &status.conditions)
+            .find(|condition| condition.type_ == "Ready")
+            .map_or("Unknown", |condition| if condition.status == "True" { "True" } else { "False" });
+        metrics.applications.get_or_create(&Readiness { server: server_key(&app).to_string(), ready }).inc();
+    }
+    let retrying = i64::try_from(context.retries.count()).unwrap_or(i64::MAX);
+    metrics.retrying.get_or_create(&Kind { kind: "all" }).set(retrying);
+    for server in context.servers.all() {
+        let Some(budget) = server.budget() else { continue };
+        for class in Class::ALL {
+            if let Some(left) = budget.remaining(class) {
+                let label = ServerMethod { server: server.key.to_string(), method: class.as_str() };
+                metrics.budget_remaining.get_or_create(&label).set(i64::try_from(left).unwrap_or(i64::MAX));
+            }
+        }
+    }
+}
