@@ -59,6 +59,13 @@ pub struct Readiness {
     pub ready: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Queue {
+    pub server: String,
+    /// `people`, `background`.
+    pub queue: &'static str,
+}
+
 type Latencies = Family<Kind, Histogram, fn() -> Histogram>;
 
 /// Every metric of the operator, and the registry that prints them.
@@ -67,7 +74,8 @@ pub struct Metrics {
     pub reconciles: Family<Reconciled, Counter>,
     pub reconcile_seconds: Latencies,
     pub reconciles_running: Family<Kind, Gauge>,
-    pub retrying: Family<Kind, Gauge>,
+    pub retrying: Gauge,
+    pub waiting: Family<Queue, Gauge>,
     pub findings: Family<Ended, Counter>,
     pub server_requests: Family<ServerRequest, Counter>,
     pub server_seconds: Family<ServerLabel, Histogram, fn() -> Histogram>,
@@ -91,7 +99,8 @@ impl Default for Metrics {
             reconciles: Family::default(),
             reconcile_seconds: Family::new_with_constructor(seconds),
             reconciles_running: Family::default(),
-            retrying: Family::default(),
+            retrying: Gauge::default(),
+            waiting: Family::default(),
             findings: Family::default(),
             server_requests: Family::default(),
             server_seconds: Family::new_with_constructor(seconds),
@@ -115,6 +124,11 @@ impl Metrics {
         r.register("reconcile_duration_seconds", "How long a pass took", self.reconcile_seconds.clone());
         r.register("reconciles_running", "Passes under way", self.reconciles_running.clone());
         r.register("objects_retrying", "Objects that wait for another try after a failure", self.retrying.clone());
+        r.register(
+            "applications_waiting",
+            "Applications that wait for their turn at a server, those of people's changes and the others",
+            self.waiting.clone(),
+        );
         r.register("findings", "What stood in the way of a pass, by reason", self.findings.clone());
         r.register("server_requests", "Requests to authorization servers", self.server_requests.clone());
         r.register("server_request_duration_seconds", "How long a server took to answer", self.server_seconds.clone());

@@ -34,13 +34,14 @@ fn every_metric_is_documented_and_no_other() {
 
 /// A metric without a series is not printed.
 fn touch_all(metrics: &Metrics) {
-    use extapp::metrics::{Ended, Kind, Readiness, ServerLabel, ServerMethod, ServerRequest};
+    use extapp::metrics::{Ended, Kind, Queue, Readiness, ServerLabel, ServerMethod, ServerRequest};
     let server = || "ns/name".to_owned();
     let kind = Kind { kind: "k" };
     metrics.reconciled("k", "done", std::time::Duration::ZERO);
     metrics.wrote("k", "status");
     metrics.reconciles_running.get_or_create(&kind).set(1);
-    metrics.retrying.get_or_create(&kind).set(1);
+    metrics.retrying.set(1);
+    metrics.waiting.get_or_create(&Queue { server: server(), queue: "people" }).set(1);
     metrics.findings.get_or_create(&Ended { reason: "r" }).inc();
     metrics.server_requests.get_or_create(&ServerRequest { server: server(), operation: "get", outcome: "Ok" }).inc();
     metrics.server_seconds.get_or_create(&ServerLabel { server: server() }).observe(0.0);

@@ -13,10 +13,23 @@ use crate::api::ABANDON;
 ///
 /// A list is told of when it is complete: a store shows none of it before, and whoever was woken by its first object
 /// would find the object that was there until then, or none.
-pub struct Changes<K: Resource<DynamicType = ()>> {
+pub struct Changes<K> {
     digest: fn(&K) -> u64,
-    known: HashMap<ObjectRef<K>, u64>,
-    listing: HashMap<ObjectRef<K>, u64>,
+    known: HashMap<Name, u64>,
+    listing: HashMap<Name, u64>,
+}
+
+/// Namespace and name; a reference of the API has room for more, and there are thousands of these.
+type Name = (Box<str>, Box<str>);
+
+fn name_of<K: Resource>(object: &K) -> Name {
+    let meta = object.meta();
+    (meta.namespace.as_deref().unwrap_or_default().into(), meta.name.as_deref().unwrap_or_default().into())
+}
+
+fn reference<K: Resource<DynamicType = ()>>((namespace, name): &Name) -> ObjectRef<K> {
+    let reference = ObjectRef::new(name);
+    if namespace.is_empty() { reference } else { reference.within(namespace) }
 }
 
 impl<K: Resource<DynamicType = ()>> Changes<K> {
@@ -29,21 +42,21 @@ impl<K: Resource<DynamicType = ()>> Changes<K> {
         match event {
             Event::Init => self.listing.clear(),
             Event::InitApply(object) => {
-                self.listing.insert(ObjectRef::from_obj(object), (self.digest)(object));
+                self.listing.insert(name_of(object), (self.digest)(object));
             }
             Event::InitDone => {
                 let before = std::mem::replace(&mut self.known, std::mem::take(&mut self.listing));
-                let changed = self.known.iter().filter(|(object, digest)| before.get(*object) != Some(*digest));
-                return changed.map(|(object, _)| object.clone()).collect();
+                let changed = self.known.iter().filter(|(name, digest)| before.get(*name) != Some(*digest));
+                return changed.map(|(name, _)| reference(name)).collect();
             }
             Event::Apply(object) => {
-                let (reference, digest) = (ObjectRef::from_obj(object), (self.digest)(object));
-                if self.known.insert(reference.clone(), digest) != Some(digest) {
-                    return vec![reference];
+                let digest = (self.digest)(object);
+                if self.known.insert(name_of(object), digest) != Some(digest) {
+                    return vec![ObjectRef::from_obj(object)];
                 }
             }
             Event::Delete(object) => {
-                self.known.remove(&ObjectRef::from_obj(object));
+                self.known.remove(&name_of(object));
             }
         }
         Vec::new()

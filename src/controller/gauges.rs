@@ -1,7 +1,7 @@
 //! Gauges that are read from the stores when somebody asks for them.
 
 use super::{Context, server_key};
-use crate::metrics::{Kind, Readiness, ServerMethod};
+use crate::metrics::{Queue, Readiness, ServerMethod};
 use crate::server::budget::Class;
 
 /// Brings the gauges up to date that are read from the stores.
@@ -18,8 +18,13 @@ pub fn refresh(context: &Context) {
         metrics.applications.get_or_create(&Readiness { server: server_key(&app).to_string(), ready }).inc();
     }
     let retrying = i64::try_from(context.retries.count()).unwrap_or(i64::MAX);
-    metrics.retrying.get_or_create(&Kind { kind: "all" }).set(retrying);
+    metrics.retrying.set(retrying);
+    metrics.waiting.clear();
     for server in context.servers.all() {
+        for (queue, waiting) in server.turns.waiting() {
+            let label = Queue { server: server.key.to_string(), queue };
+            metrics.waiting.get_or_create(&label).set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        }
         let Some(budget) = server.budget() else { continue };
         for class in Class::ALL {
             if let Some(left) = budget.remaining(class) {

@@ -42,13 +42,35 @@ impl Owner {
     }
 }
 
+/// What one application has. A list: there are thousands of these, and most hold one object.
+struct Holding {
+    owner: String,
+    objects: Vec<(Slot, Owned)>,
+}
+
+impl Holding {
+    fn of(owner: &Owner) -> Self {
+        Self { owner: owner.name.clone(), objects: Vec::with_capacity(1) }
+    }
+
+    /// Puts an object in its place; what was there before.
+    fn put(&mut self, slot: Slot, object: Owned) -> Option<Owned> {
+        match self.objects.iter_mut().find(|(there, _)| *there == slot) {
+            Some((_, there)) => Some(std::mem::replace(there, object)),
+            None => {
+                self.objects.push((slot, object));
+                None
+            }
+        }
+    }
+}
+
 #[derive(Default)]
 struct State {
-    by_owner: HashMap<Owning, BTreeMap<Slot, Owned>>,
+    by_owner: HashMap<Owning, Holding>,
     /// Versions that this process wrote itself: no reason to look.
     written: HashSet<(OutputKind, String, String)>,
     listing: HashMap<OutputKind, Vec<(Owner, String, Owned)>>,
-    owners: HashMap<Owning, Owner>,
 }
 
 /// An index over the objects that carry our label.
@@ -64,7 +86,8 @@ impl OwnedIndex {
     pub fn of(&self, app: &ExternalApplication) -> BTreeMap<(OutputKind, String), Owned> {
         let meta = &app.metadata;
         let owning = (meta.namespace.clone().unwrap_or_default(), meta.uid.clone().unwrap_or_default());
-        self.state().by_owner.get(&owning).cloned().unwrap_or_default()
+        let state = self.state();
+        state.by_owner.get(&owning).iter().flat_map(|holding| holding.objects.iter().cloned()).collect()
     }
 
     /// Remembers a version that we wrote, so that its event is no reason to look again.
@@ -98,9 +121,7 @@ impl OwnedIndex {
             },
             Event::Delete(object) => match entry(object.meta()) {
                 Some((owner, name, _)) => {
-                    if let Some(objects) = state.by_owner.get_mut(&owner.owning()) {
-                        objects.remove(&(kind, name));
-                    }
+                    state.removed(&owner, &(kind, name));
                     vec![owner]
                 }
                 None => Vec::new(),
@@ -112,36 +133,43 @@ impl OwnedIndex {
 impl State {
     fn applied(&mut self, kind: OutputKind, owner: &Owner, name: String, object: Owned) -> Vec<Owner> {
         let own_write = self.written.remove(&(kind, object.uid.clone(), object.resource_version.clone()));
-        let objects = self.by_owner.entry(owner.owning()).or_default();
+        let holding = self.by_owner.entry(owner.owning()).or_insert_with(|| Holding::of(owner));
         let version = object.resource_version.clone();
-        let before = objects.insert((kind, name), object);
-        self.owners.insert(owner.owning(), owner.clone());
+        let before = holding.put((kind, name), object);
         let changed = before.is_none_or(|before| before.resource_version != version);
         if changed && !own_write { vec![owner.clone()] } else { Vec::new() }
     }
 
+    fn removed(&mut self, owner: &Owner, slot: &Slot) {
+        let owning = owner.owning();
+        let Some(holding) = self.by_owner.get_mut(&owning) else { return };
+        holding.objects.retain(|(there, _)| there != slot);
+        if holding.objects.is_empty() {
+            self.by_owner.remove(&owning);
+        }
+    }
+
     fn relisted(&mut self, kind: OutputKind) -> Vec<Owner> {
-        let mut before: HashMap<(Owning, String), String> = HashMap::new();
-        for (owning, objects) in &mut self.by_owner {
-            objects.retain(|(of, name), owned| {
+        let mut before: HashMap<(Owner, String), String> = HashMap::new();
+        for ((namespace, uid), holding) in &mut self.by_owner {
+            let owner = Owner { namespace: namespace.clone(), name: holding.owner.clone(), uid: uid.clone() };
+            holding.objects.retain(|((of, name), owned)| {
                 if *of == kind {
-                    before.insert((owning.clone(), name.clone()), owned.resource_version.clone());
+                    before.insert((owner.clone(), name.clone()), owned.resource_version.clone());
                 }
                 *of != kind
             });
         }
         let mut changed = HashSet::new();
         for (owner, name, owned) in self.listing.remove(&kind).unwrap_or_default() {
-            if before.remove(&(owner.owning(), name.clone())).as_ref() != Some(&owned.resource_version) {
+            if before.remove(&(owner.clone(), name.clone())).as_ref() != Some(&owned.resource_version) {
                 changed.insert(owner.clone());
             }
-            self.owners.insert(owner.owning(), owner.clone());
-            self.by_owner.entry(owner.owning()).or_default().insert((kind, name), owned);
+            let holding = self.by_owner.entry(owner.owning()).or_insert_with(|| Holding::of(&owner));
+            holding.put((kind, name), owned);
         }
-        changed.extend(before.into_keys().filter_map(|(owning, _)| self.owners.get(&owning).cloned()));
-        self.by_owner.retain(|_, objects| !objects.is_empty());
-        let living: HashSet<&Owning> = self.by_owner.keys().collect();
-        self.owners.retain(|owning, _| living.contains(owning));
+        changed.extend(before.into_keys().map(|(owner, _)| owner));
+        self.by_owner.retain(|_, holding| !holding.objects.is_empty());
         changed.into_iter().collect()
     }
 }

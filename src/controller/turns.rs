@@ -59,6 +59,13 @@ impl Turns {
         self.call();
     }
 
+    /// How many wait, by queue.
+    pub fn waiting(&self) -> [(&'static str, usize); 2] {
+        let state = self.state();
+        let background = state.queued.values().filter(|background| **background).count();
+        [("people", state.queued.len() - background), ("background", background)]
+    }
+
     fn call(&self) {
         let called = self.state().call(self.clock.now());
         for application in called {

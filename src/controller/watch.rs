@@ -18,6 +18,9 @@ use tracing::{debug, warn};
 
 use crate::metrics::{Kind, Metrics};
 
+/// Where `kubectl apply` keeps the manifest.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// Counts the watches that have not listed once.
 #[derive(Default)]
 pub struct Synced {
@@ -146,7 +149,12 @@ fn decoded<K: Resource<DynamicType = ()>>(
 ) -> Option<Event<K>> {
     let open = |guard: DeserializeGuard<K>| match guard.0 {
         Ok(mut object) => {
-            object.meta_mut().managed_fields = None;
+            // What nobody here looks at is not kept: it is as large as all the rest.
+            let meta = object.meta_mut();
+            meta.managed_fields = None;
+            if let Some(annotations) = &mut meta.annotations {
+                annotations.remove(LAST_APPLIED);
+            }
             Some(object)
         }
         Err(invalid) => {

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource as _;
 use kube::api::ObjectMeta;
+use sha2::{Digest, Sha256};
 
 use super::credentials::whole;
 use super::observed::Finding;
@@ -18,11 +19,19 @@ use crate::api::{ApiResource, ApiResourceSpec, ApiResourceStatus};
 /// The finalizer of a server: it stays as long as applications use it.
 pub const FINALIZER: &str = "extapp.dev/authorization-server";
 
-/// The name of the object that shows a resource: the server's name and the resource's, in the letters of a DNS name.
+/// The name of the object that shows a resource: the server's name, a dot, and the resource's in the letters of a DNS
+/// name. Where those are not all of it, a digest tells it from others.
 pub fn resource_object_name(server: &str, identifier: &str) -> String {
-    let letters =
-        identifier.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect::<String>();
-    format!("{server}-{}", letters.trim_matches('-'))
+    const LONGEST: usize = 180;
+    let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let whole: String = identifier.chars().map(letter).collect();
+    let plain = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric());
+    if whole.len() <= LONGEST && identifier.split('.').all(plain) {
+        return format!("{server}.{whole}");
+    }
+    let cut: String = whole.chars().take(LONGEST).collect();
+    let digest = super::hex(&Sha256::digest(identifier)[..4]);
+    format!("{server}.{}", format!("{}-{digest}", cut.trim_matches('-')).trim_matches('-'))
 }
 
 /// The objects that show a server's catalogue.
@@ -234,10 +243,23 @@ mod tests {
     }
 
     #[test]
+    fn every_resource_has_an_object_of_its_own_name() {
+        assert_eq!(resource_object_name("cloud", "UiPath.Orchestrator"), "cloud.uipath-orchestrator");
+        let long = "x".repeat(250);
+        let pairs = [("cloud", "A.B"), ("cloud", "A-B"), ("cloud-a", "B"), ("cloud", "A B"), ("cloud", "é"), ("cloud", &long)];
+        let names: std::collections::BTreeSet<String> =
+            pairs.iter().map(|(server, identifier)| resource_object_name(server, identifier)).collect();
+        assert_eq!(names.len(), pairs.len(), "{names:?}");
+        for name in names {
+            assert!(name.len() <= 253 && !name.ends_with('-') && !name.contains(".-") && name.is_ascii(), "{name}");
+        }
+    }
+
+    #[test]
     fn the_catalogue_is_shown_once_and_then_left_alone() {
         let object = fixture();
         let wanted = catalogue_objects(&object, &catalogue());
-        assert_eq!(wanted[0].metadata.name.as_deref(), Some("cloud-uipath-orchestrator"));
+        assert_eq!(wanted[0].metadata.name.as_deref(), Some("cloud.uipath-orchestrator"));
         let first = catalogue_changes(&object, &wanted, &[]);
         assert_eq!(first.apply.len(), 2);
         let present: Vec<&ApiResource> = first.apply.iter().collect();
