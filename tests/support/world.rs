@@ -197,28 +197,7 @@ impl World {
 
     /// Calls the management API as its administrator.
     pub async fn identity(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Result<Value> {
-        let secret = self.secret(self.home.name(), "local-cloud-admin").await?;
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", &secret["client-id"]),
-            ("client_secret", &secret["client-secret"]),
-            ("scope", "PM.OAuthApp"),
-        ];
-        let http = reqwest::Client::new();
-        let base = self.cloud.base_url();
-        let answer = http.post(format!("{base}/identity_/connect/token")).form(&form).send().await?;
-        let token: Value = answer.json().await?;
-        let url = format!("{}/identity_/api/{path}", self.cloud.url());
-        let mut request = http.request(method, url).bearer_auth(token["access_token"].as_str().unwrap_or_default());
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        let answer = request.send().await?;
-        let (status, text) = (answer.status(), answer.text().await?);
-        if !status.is_success() {
-            return Err(Error::new(format!("{path}: {status} {text}")));
-        }
-        Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
+        self.cloud.administer(method, path, body).await
     }
 
     pub async fn organization(&self) -> Result<String> {
@@ -228,15 +207,7 @@ impl World {
 
     /// Every registration of this name, read in full.
     pub async fn registrations(&self, name: &str) -> Result<Vec<Value>> {
-        let organization = self.organization().await?;
-        let list = self.identity(reqwest::Method::GET, &format!("ExternalClient/{organization}"), None).await?;
-        let mut found = Vec::new();
-        for row in list.as_array().into_iter().flatten().filter(|row| row["name"] == name) {
-            let id = row["id"].as_str().unwrap_or_default();
-            found
-                .push(self.identity(reqwest::Method::GET, &format!("ExternalClient/{organization}/{id}"), None).await?);
-        }
-        Ok(found)
+        self.cloud.registrations(name).await
     }
 
     pub async fn registration(&self, name: &str) -> Result<Value> {
@@ -295,6 +266,8 @@ impl World {
         versions.extend(applications.iter().filter_map(ResourceExt::resource_version));
         let secrets = self.secrets(self.home.name()).list(&everything).await?;
         versions.extend(secrets.iter().filter_map(ResourceExt::resource_version));
+        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), self.home.name());
+        versions.extend(maps.list(&everything).await?.iter().filter_map(ResourceExt::resource_version));
         let resources: Api<extapp::api::ApiResource> = Api::namespaced(self.client.clone(), self.home.name());
         versions.extend(resources.list(&everything).await?.iter().filter_map(ResourceExt::resource_version));
         Ok(versions)
