@@ -1,6 +1,6 @@
 //! What others change is found and set right, and where nothing changed nothing is written.
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use reqwest::Method;
@@ -13,24 +13,11 @@ fn sweeping() -> Variations {
     Variations { server: "  driftInterval: 2s\n".into(), ..Variations::default() }
 }
 
-const DESKTOP: &str = r"
-apiVersion: extapp.dev/v1alpha1
-kind: ExternalApplication
-metadata: {name: desktop}
-spec:
-  serverRef: {name: cloud}
-  type: NonConfidential
-  redirectUris: [http://localhost:8080/callback]
-  resources:
-  - name: UiPath.Orchestrator
-    userScopes: [OR.Jobs.Read]
-";
-
 #[tokio::test]
 async fn nothing_changed_means_nothing_written_through_sweeps_and_a_restart() -> Result<()> {
     let mut world = World::with("quiet", sweeping()).await?;
     world.confidential(world.home.name(), "worker", "").await?;
-    world.apply(DESKTOP).await?;
+    world.non_confidential(world.home.name(), "desktop", "").await?;
     world.until_ready("worker").await?;
     world.until_ready("desktop").await?;
     // The counts of the server are brought up to date once after the applications came.
@@ -134,13 +121,13 @@ async fn what_is_done_to_a_secret_is_repaired_at_once_without_a_sweep() -> Resul
 #[tokio::test]
 async fn an_edited_config_map_is_repaired() -> Result<()> {
     let world = World::new("map").await?;
-    world.apply(DESKTOP).await?;
+    world.non_confidential(world.home.name(), "desktop", "").await?;
     world.until_ready("desktop").await?;
     let before = world.config_map("desktop-oauth").await?;
     assert!(!before.contains_key("client-secret"));
     let registration = world.registration("desktop").await?;
     assert!(registration["secrets"].as_array().is_none_or(Vec::is_empty), "{registration}");
-    let api: Api<ConfigMap> = Api::namespaced(world.client.clone(), world.home.name());
+    let api = world.config_maps(world.home.name());
     let edit = Patch::Merge(json!({"data": {"client-id": "someone-else"}}));
     api.patch("desktop-oauth", &PatchParams::default(), &edit).await?;
     let repaired = async || Ok((world.config_map("desktop-oauth").await? == before).then_some(()));

@@ -12,6 +12,7 @@ mod foreign_clients;
 mod interrupted;
 mod life;
 mod local_cloud;
+mod non_confidential;
 mod observability;
 mod references;
 mod server_faults;

@@ -123,6 +123,15 @@ impl World {
         apply_yaml_in(&self.client, namespace, &yaml).await.map(|_| ())
     }
 
+    /// The same of a non-confidential one, which asks for one user scope.
+    pub async fn non_confidential(&self, namespace: &str, name: &str, more: &str) -> Result<()> {
+        let yaml = format!(
+            "apiVersion: extapp.dev/v1alpha1\nkind: ExternalApplication\nmetadata: {{name: {name}}}\nspec:\n  serverRef: {{name: cloud, namespace: {}}}\n  type: NonConfidential\n  redirectUris: ['http://localhost:8080/callback']\n  resources:\n  - name: UiPath.Orchestrator\n    userScopes: [OR.Jobs.Read]\n{more}",
+            self.home.name()
+        );
+        apply_yaml_in(&self.client, namespace, &yaml).await.map(|_| ())
+    }
+
     pub fn servers(&self) -> Api<AuthorizationServer> {
         Api::namespaced(self.client.clone(), self.home.name())
     }
@@ -178,9 +187,12 @@ impl World {
         Ok(data.into_iter().map(|(key, value)| (key, String::from_utf8_lossy(&value.0).into_owned())).collect())
     }
 
+    pub fn config_maps(&self, namespace: &str) -> Api<ConfigMap> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
     pub async fn config_map(&self, name: &str) -> Result<Keys> {
-        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), self.home.name());
-        Ok(maps.get(name).await?.data.unwrap_or_default())
+        Ok(self.config_maps(self.home.name()).get(name).await?.data.unwrap_or_default())
     }
 
     /// Whether the published credential gets a token.
@@ -266,7 +278,7 @@ impl World {
         versions.extend(applications.iter().filter_map(ResourceExt::resource_version));
         let secrets = self.secrets(self.home.name()).list(&everything).await?;
         versions.extend(secrets.iter().filter_map(ResourceExt::resource_version));
-        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), self.home.name());
+        let maps = self.config_maps(self.home.name());
         versions.extend(maps.list(&everything).await?.iter().filter_map(ResourceExt::resource_version));
         let resources: Api<extapp::api::ApiResource> = Api::namespaced(self.client.clone(), self.home.name());
         versions.extend(resources.list(&everything).await?.iter().filter_map(ResourceExt::resource_version));
