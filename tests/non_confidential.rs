@@ -100,10 +100,10 @@ async fn every_field_of_a_non_confidential_application_reaches_the_server_and_no
     assert_eq!(Held::of(&moved), Held::asked(&["OR.Jobs.Read"], &[CALLBACK, uris[0]]));
     assert_eq!(keys["redirect-uri"], uris[0], "the first that is listed");
     let scopes = json!([{"name": "UiPath.Orchestrator", "userScopes": ["OR.Queues.Read", "OR.Assets"]}]);
-    let (scoped, keys) = edit(&world, json!({"resources": scopes}), "Desktop 2").await?;
-    assert_eq!(Held::of(&scoped), Held::asked(&["OR.Assets", "OR.Queues.Read"], &[CALLBACK, uris[0]]));
+    let (widened, keys) = edit(&world, json!({"resources": scopes}), "Desktop 2").await?;
+    assert_eq!(Held::of(&widened), Held::asked(&["OR.Assets", "OR.Queues.Read"], &[CALLBACK, uris[0]]));
     assert_eq!(keys["user-scope"], "OR.Assets OR.Queues.Read");
-    assert_eq!((&scoped["id"], &keys["client-id"]), (&made["id"], &made["id"].as_str().unwrap_or("").to_owned()));
+    assert_eq!((&widened["id"], &keys["client-id"]), (&made["id"], &made["id"].as_str().unwrap_or("").to_owned()));
 
     world.applications(&home).delete("desktop", &DeleteParams::default()).await?;
     world.until_gone(&home, "desktop").await?;
