@@ -14,6 +14,7 @@ mod life;
 mod local_cloud;
 mod non_confidential;
 mod observability;
+mod permissions;
 mod references;
 mod server_faults;
 #[allow(dead_code, unused_imports, reason = "the examples use parts that no test does")]

@@ -1,6 +1,7 @@
 //! A namespace with a local cloud, an operator that watches only it, and an AuthorizationServer that is Ready.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::time::Duration;
 
 use extapp::api::external_application::ExternalApplicationStatus;
@@ -21,8 +22,24 @@ pub const LIMIT: Duration = Duration::from_secs(90);
 /// The keys of a Secret or ConfigMap.
 pub type Keys = BTreeMap<String, String>;
 
+/// The control plane of all tests, or one for a single test.
+pub enum Plane {
+    Shared(&'static ControlPlane),
+    Own(Box<ControlPlane>),
+}
+
+impl Deref for Plane {
+    type Target = ControlPlane;
+
+    fn deref(&self) -> &ControlPlane {
+        match self {
+            Self::Shared(plane) => plane,
+            Self::Own(plane) => plane,
+        }
+    }
+}
+
 pub struct World {
-    pub plane: &'static ControlPlane,
     pub client: Client,
     pub home: TestNamespace,
     /// Other namespaces that the operator watches.
@@ -34,6 +51,8 @@ pub struct World {
     server_url: String,
     kubeconfig: std::path::PathBuf,
     _scratch: TempDir,
+    // Last, because fields are dropped in this order.
+    pub plane: Plane,
 }
 
 /// How a world differs from the usual one.
@@ -55,7 +74,10 @@ impl World {
     }
 
     pub async fn with(prefix: &str, variations: Variations) -> Result<Self> {
-        let plane = shared().await?;
+        Self::on(Plane::Shared(shared().await?), prefix, variations).await
+    }
+
+    pub async fn on(plane: Plane, prefix: &str, variations: Variations) -> Result<Self> {
         let client = plane.admin_client().await?;
         let home = plane.unique_namespace(prefix).await?;
         let mut tenants = Vec::new();
@@ -72,7 +94,7 @@ impl World {
             None => (cloud.base_url().to_owned(), plane.operator_kubeconfig()),
             Some(gate) => {
                 let kubeconfig = directory.path().join("kubeconfig");
-                gated_kubeconfig(plane, &gate.in_front_of(plane.url()).await?, &kubeconfig)?;
+                gated_kubeconfig(&plane, &gate.in_front_of(plane.url()).await?, &kubeconfig)?;
                 (gate.in_front_of(cloud.base_url()).await?, kubeconfig)
             }
         };
@@ -84,7 +106,7 @@ impl World {
             .start()
             .await?;
         let world =
-            Self { plane, client, home, tenants, cloud, operator, gate, server_url, kubeconfig, _scratch: directory };
+            Self { client, home, tenants, cloud, operator, gate, server_url, kubeconfig, _scratch: directory, plane };
         world.apply(&world.cloud.credentials_manifest()?).await?;
         world.apply(&world.server(&variations.server)).await?;
         let ready = |server: Option<&AuthorizationServer>| {
