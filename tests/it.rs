@@ -17,6 +17,7 @@ mod observability;
 mod permissions;
 mod references;
 mod server_faults;
+mod servers;
 #[allow(dead_code, unused_imports, reason = "the examples use parts that no test does")]
 mod support;
 mod tenancy;
