@@ -1,20 +1,22 @@
 //! A resync of many applications stays within the server's limits, and people go before it.
 
 use extapp::api::{AuthorizationServer, ExternalApplication};
-use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
+use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use crate::support::world::{LIMIT, ready};
 use crate::support::{
-    LocalCloud, Operator, Program, Result, TestNamespace, apply_yaml_in, eventually, shared, wait_for,
+    Context, LocalCloud, Operator, Program, Result, TestNamespace, apply_yaml_in, eventually, shared, wait_for,
 };
 
 /// Five times as many applications as requests in a minute.
-const APPLICATIONS: usize = 150;
-const PER_MINUTE: &str = "30";
+const APPLICATIONS: usize = 300;
+const PER_MINUTE: &str = "60";
 /// Half of the limit is kept for people.
-const RESYNC_SHARE: f64 = 15.0;
+const RESYNC_SHARE: f64 = 30.0;
+/// How often it is tried to see people's wishes met within one minute of the resync's.
+const ATTEMPTS: usize = 5;
 
 fn application(name: &str) -> String {
     format!(
@@ -93,27 +95,56 @@ async fn a_resync_of_many_applications_leaves_room_for_people_and_never_meets_th
     cloud.restart().await?;
     let before = cloud.access_log()?.len();
     let operator = start(&home, PER_MINUTE).await?;
-    let used_up = async || Ok(left(&operator, "GET").await?.filter(|left| *left <= RESYNC_SHARE).map(|_| ()));
-    eventually("the resync has used its share", LIMIT, used_up).await?;
-
-    // People's wishes are met all the same, without waiting for the next minute.
-    apply_yaml_in(&client, home.name(), &application("newcomer")).await?;
-    let rename = Patch::Merge(json!({"spec": {"displayName": "Renamed"}}));
-    api.patch("app-7", &PatchParams::default(), &rename).await?;
-    let met = |app: Option<&ExternalApplication>| app.is_some_and(is_ready);
-    wait_for(api.clone(), "newcomer", LIMIT, met).await?;
-    wait_for(api.clone(), "app-7", LIMIT, met).await?;
-    assert!(left(&operator, "GET").await?.is_some_and(|left| left <= RESYNC_SHARE), "it was the same minute");
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        if served_beside_the_resync(&cloud, &operator, &client, home.name(), attempts).await? {
+            break;
+        }
+        assert!(attempts < ATTEMPTS, "the resync was never seen to wait while people's wishes were met");
+    }
 
     let log = cloud.access_log()?;
     let answers = answers(&log[before..])?;
     assert!(answers.iter().all(|(_, status)| *status != 429), "{answers:?}");
     let of = |method: &str| answers.iter().filter(|(used, _)| used == method).count();
-    assert!((of("POST"), of("PUT"), of("DELETE")) == (1, 1, 0), "only what was wished is written: {answers:?}");
-    assert_eq!(count(&api, is_ready).await?, APPLICATIONS + 1, "to wait for the next minute is no trouble");
+    assert!((of("POST"), of("PUT"), of("DELETE")) == (attempts, attempts, 0), "only what was wished: {answers:?}");
+    assert_eq!(count(&api, is_ready).await?, APPLICATIONS + attempts, "to wait for the next minute is no trouble");
     let servers: Api<AuthorizationServer> = Api::namespaced(client, home.name());
     assert!(servers.get("cloud").await?.status.is_some_and(|status| ready(&status.conditions)));
     Ok(())
+}
+
+/// Applies a new application and renames one while the resync has used its share of the minute. Gives back whether the
+/// resync waited for as long as that took: on a slow machine its next share may have come meanwhile, which proves
+/// nothing.
+async fn served_beside_the_resync(
+    cloud: &LocalCloud,
+    operator: &Operator,
+    client: &Client,
+    namespace: &str,
+    attempt: usize,
+) -> Result<bool> {
+    let api: Api<ExternalApplication> = Api::namespaced(client.clone(), namespace);
+    let used_up = async || Ok(left(operator, "GET").await?.filter(|left| *left <= RESYNC_SHARE).map(|_| ()));
+    eventually("the resync has used its share", LIMIT, used_up).await?;
+    let before = cloud.access_log()?.len();
+    let newcomer = format!("newcomer-{attempt}");
+    apply_yaml_in(client, namespace, &application(&newcomer)).await?;
+    let rename = Patch::Merge(json!({"spec": {"displayName": format!("Renamed {attempt}")}}));
+    api.patch("app-7", &PatchParams::default(), &rename).await?;
+    let mut wished = Vec::new();
+    for name in [newcomer.as_str(), "app-7"] {
+        let met = |app: Option<&ExternalApplication>| app.is_some_and(is_ready);
+        let app = wait_for(api.clone(), name, LIMIT, met).await?.context("the application is gone")?;
+        wished.push(app.status.and_then(|status| status.client_id).context("it has no registration")?);
+    }
+    let others = |line: &&String| {
+        line.contains("\"GET\"") && line.contains("/api/ExternalClient/") && !wished.iter().any(|id| line.contains(id))
+    };
+    let resynced = cloud.access_log()?[before..].iter().filter(others).count();
+    // One may have been on its way, and a newcomer may look at the list of all.
+    Ok(resynced <= 2)
 }
 
 /// The environment variable of a flag: unlike the flag, it may be overruled at a later start.

@@ -1,6 +1,6 @@
 //! What others change is found and set right, and where nothing changed nothing is written.
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use reqwest::Method;
@@ -13,40 +13,48 @@ fn sweeping() -> Variations {
     Variations { server: "  driftInterval: 2s\n".into(), ..Variations::default() }
 }
 
-const DESKTOP: &str = r"
-apiVersion: extapp.dev/v1alpha1
-kind: ExternalApplication
-metadata: {name: desktop}
-spec:
-  serverRef: {name: cloud}
-  type: NonConfidential
-  redirectUris: [http://localhost:8080/callback]
-  resources:
-  - name: UiPath.Orchestrator
-    userScopes: [OR.Jobs.Read]
-";
+/// How many applications are looked after in the next test.
+const APPLICATIONS: u8 = 8;
+/// The passes over applications, whatever came of them.
+const PASSES: &str = "extapp_reconciles_total{kind=\"ExternalApplication\"";
 
 #[tokio::test]
 async fn nothing_changed_means_nothing_written_through_sweeps_and_a_restart() -> Result<()> {
     let mut world = World::with("quiet", sweeping()).await?;
-    world.confidential(world.home.name(), "worker", "").await?;
-    world.apply(DESKTOP).await?;
-    world.until_ready("worker").await?;
-    world.until_ready("desktop").await?;
+    let names: Vec<String> = (1..=APPLICATIONS).map(|number| format!("app-{number}")).collect();
+    for (number, name) in names.iter().enumerate() {
+        // What is written otherwise than the server shows it, and what is not alone.
+        let more = match number {
+            0 => "  displayName: 'Zażółć, gęślą'\n  redirectUris: ['https://b.example.com', 'https://a.example.com/x/']\n",
+            2 => "  outputs: [{name: one}, {name: two, format: Env}, {name: three, immutable: true}]\n",
+            _ => "",
+        };
+        match number % 2 {
+            0 => world.confidential(world.home.name(), name, more).await?,
+            _ => world.non_confidential(world.home.name(), name, more).await?,
+        }
+    }
+    for name in &names {
+        world.until_ready(name).await?;
+    }
     // The counts of the server are brought up to date once after the applications came.
     let counted = async || {
         let status = world.servers().get("cloud").await?.status.unwrap_or_default();
-        Ok((status.applications == Some(2)).then_some(()))
+        Ok((status.applications == Some(i32::from(APPLICATIONS))).then_some(()))
     };
     eventually("the server counts its applications", LIMIT, counted).await?;
     world.sweeps(1).await?;
 
     let (versions, writes) = (world.versions().await?, world.server_writes()?);
     let kubernetes = world.metric("extapp_kubernetes_writes_total").await?;
-    world.sweeps(3).await?;
+    let passes = world.metric(PASSES).await?;
+    // The last one may be under way.
+    world.sweeps(4).await?;
     assert_eq!(world.versions().await?, versions);
     assert_eq!(world.server_writes()?, writes);
     assert!((world.metric("extapp_kubernetes_writes_total").await? - kubernetes).abs() < 0.5);
+    let more = world.metric(PASSES).await? - passes;
+    assert!(passes > 0.0 && more < f64::from(APPLICATIONS), "{more} passes over {APPLICATIONS} applications");
 
     world.operator.stop().await?;
     world.operator.restart().await?;
@@ -134,13 +142,13 @@ async fn what_is_done_to_a_secret_is_repaired_at_once_without_a_sweep() -> Resul
 #[tokio::test]
 async fn an_edited_config_map_is_repaired() -> Result<()> {
     let world = World::new("map").await?;
-    world.apply(DESKTOP).await?;
+    world.non_confidential(world.home.name(), "desktop", "").await?;
     world.until_ready("desktop").await?;
     let before = world.config_map("desktop-oauth").await?;
     assert!(!before.contains_key("client-secret"));
     let registration = world.registration("desktop").await?;
     assert!(registration["secrets"].as_array().is_none_or(Vec::is_empty), "{registration}");
-    let api: Api<ConfigMap> = Api::namespaced(world.client.clone(), world.home.name());
+    let api = world.config_maps(world.home.name());
     let edit = Patch::Merge(json!({"data": {"client-id": "someone-else"}}));
     api.patch("desktop-oauth", &PatchParams::default(), &edit).await?;
     let repaired = async || Ok((world.config_map("desktop-oauth").await? == before).then_some(()));

@@ -12,9 +12,12 @@ mod foreign_clients;
 mod interrupted;
 mod life;
 mod local_cloud;
+mod non_confidential;
 mod observability;
+mod permissions;
 mod references;
 mod server_faults;
+mod servers;
 #[allow(dead_code, unused_imports, reason = "the examples use parts that no test does")]
 mod support;
 mod tenancy;

@@ -1,5 +1,6 @@
 //! Who may use what: consent, limits, and how objects and namespaces go.
 
+use extapp::api::authorization_server::PendingDeletion;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
@@ -12,6 +13,10 @@ async fn consent(world: &World, allowed: Value) -> Result<()> {
     let patch = Patch::Merge(json!({"spec": {"allowedNamespaces": allowed}}));
     world.servers().patch("cloud", &PatchParams::default(), &patch).await?;
     Ok(())
+}
+
+async fn pending(world: &World) -> Result<Vec<PendingDeletion>> {
+    Ok(world.servers().get("cloud").await?.status.unwrap_or_default().pending_deletions)
 }
 
 #[tokio::test]
@@ -41,7 +46,8 @@ async fn without_consent_nothing_is_asked_of_the_server_and_withdrawn_consent_st
     world.applications(&tenant).patch("worker", &PatchParams::default(), &rename).await?;
     world.until_refused(&tenant, "worker", "NamespaceNotAllowed").await?;
     assert_eq!(world.server_writes()?, writes);
-    assert!(world.works(&world.secret(&tenant, "worker-oauth").await?).await?, "what was given stays");
+    let keys = world.secret(&tenant, "worker-oauth").await?;
+    assert!(world.works(&keys).await?, "what was given stays");
 
     // A deletion without consent waits, and is left to the owner of the server when told to stop waiting.
     let api = world.applications(&tenant);
@@ -51,8 +57,10 @@ async fn without_consent_nothing_is_asked_of_the_server_and_withdrawn_consent_st
     let abandon = Patch::Merge(json!({"metadata": {"annotations": {"extapp.dev/abandon": "true"}}}));
     api.patch("worker", &PatchParams::default(), &abandon).await?;
     world.until_gone(&tenant, "worker").await?;
-    let pending = world.servers().get("cloud").await?.status.unwrap_or_default().pending_deletions;
-    assert!(pending.len() <= 1, "{pending:?}");
+    let left = pending(&world).await?;
+    let listed: Vec<&str> = left.iter().map(|entry| entry.client_id.as_str()).collect();
+    assert_eq!(listed, [keys["client-id"].as_str()], "its server takes care of what the namespace may not touch");
+    assert_eq!(world.registrations("worker").await?.len(), 1, "not yet");
     consent(&world, json!({"from": "All", "selector": null})).await?;
     let gone = async || Ok(world.registrations("worker").await?.is_empty().then_some(()));
     eventually("the server's owner's pass deletes what was left", LIMIT, gone).await
@@ -147,12 +155,8 @@ async fn while_the_server_is_down_a_deletion_waits_gives_up_and_is_made_good_lat
     world.cloud.kill9()?;
     world.applications(&home).delete("worker", &DeleteParams::default()).await?;
     world.until_gone(&home, "worker").await?;
-    let listed = async || {
-        let pending = world.servers().get("cloud").await?.status.unwrap_or_default().pending_deletions;
-        Ok((!pending.is_empty()).then_some(pending))
-    };
-    let pending = eventually("the registration is listed", LIMIT, listed).await?;
-    assert_eq!(pending[0].display_name, "worker");
+    let listed = pending(&world).await?;
+    assert_eq!(listed.iter().map(|entry| entry.display_name.as_str()).collect::<Vec<_>>(), ["worker"]);
     world.confidential(&home, "newcomer", "").await?;
     world
         .until(&home, "newcomer", |_, status| {
@@ -166,9 +170,43 @@ async fn while_the_server_is_down_a_deletion_waits_gives_up_and_is_made_good_lat
     let gone = async || Ok(world.registrations("worker").await?.is_empty().then_some(()));
     eventually("it is deleted now that the server is back", LIMIT, gone).await?;
     world.until_ready("newcomer").await?;
-    let emptied = async || {
-        let pending = world.servers().get("cloud").await?.status.unwrap_or_default().pending_deletions;
-        Ok(pending.is_empty().then_some(()))
-    };
+    let emptied = async || Ok(pending(&world).await?.is_empty().then_some(()));
     eventually("the list is empty", LIMIT, emptied).await
+}
+
+#[tokio::test]
+async fn a_namespace_goes_while_the_server_is_down_and_what_it_left_is_made_good_later() -> Result<()> {
+    let operator = vec!["--request-timeout".into(), "2".into()];
+    let server = "  allowedNamespaces: {from: All}\n".into();
+    let mut world = World::with("away", Variations { tenants: 1, server, operator, ..Variations::default() }).await?;
+    let tenant = world.tenants[0].name().to_owned();
+    let policies = ["Delete", "Revoke", "Retain"].map(|policy| (policy.to_lowercase(), policy));
+    for (name, policy) in &policies {
+        let more = format!("  deletion: {{policy: {policy}, giveUpAfter: 3s}}\n");
+        world.confidential(&tenant, name, &more).await?;
+    }
+    let mut keys = Vec::new();
+    for (name, _) in &policies {
+        world.until(&tenant, name, |_, status| crate::support::world::ready(&status.conditions)).await?;
+        keys.push(world.secret(&tenant, &format!("{name}-oauth")).await?);
+    }
+    world.cloud.kill9()?;
+    let namespaces: Api<Namespace> = Api::all(world.client.clone());
+    namespaces.delete(&tenant, &DeleteParams::default()).await?;
+    let gone = async || Ok(namespaces.get_opt(&tenant).await?.is_none().then_some(()));
+    eventually("the namespace is gone", LIMIT, gone).await?;
+
+    let listed = pending(&world).await?.into_iter();
+    let mut left: Vec<_> = listed.map(|entry| (entry.display_name, entry.client_id)).collect();
+    left.sort();
+    let named = |index: usize| (policies[index].0.clone(), keys[index]["client-id"].clone());
+    assert_eq!(left, [named(0), named(1)], "the two for which something is still to be done");
+
+    world.cloud.restart().await?;
+    let emptied = async || Ok(pending(&world).await?.is_empty().then_some(()));
+    eventually("nothing is pending any more", LIMIT, emptied).await?;
+    assert!(world.registrations("delete").await?.is_empty());
+    assert_eq!(world.registration("revoke").await?["secrets"].as_array().map(Vec::len), Some(0));
+    assert!(world.works(&keys[2]).await?, "Retain leaves registration and secret");
+    Ok(())
 }

@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use reqwest::Method;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::assets::scratch;
@@ -121,6 +125,48 @@ impl LocalCloud {
         std::fs::read_to_string(&file).context(file.display())
     }
 
+    /// Calls the management API as its administrator; `{organization}` in the path stands for the identifier.
+    pub async fn administer(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value> {
+        let token = self.administrator_token().await?;
+        let path = path.replace("{organization}", &organization_of(&token).context("its tokens name no organization")?);
+        let mut request =
+            reqwest::Client::new().request(method, format!("{}/identity_/api/{path}", self.url())).bearer_auth(token);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        if !status.is_success() {
+            return Err(Error::new(format!("{path}: {status} {text}")));
+        }
+        Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    async fn administrator_token(&self) -> Result<String> {
+        let manifest: Value = serde_saphyr::from_str(&self.credentials_manifest()?)?;
+        let of = |key: &str| manifest["stringData"][key].as_str().unwrap_or_default().to_owned();
+        let form = [
+            ("grant_type", "client_credentials".to_owned()),
+            ("client_id", of("client-id")),
+            ("client_secret", of("client-secret")),
+            ("scope", "PM.OAuthApp".to_owned()),
+        ];
+        let url = format!("{}/identity_/connect/token", self.base_url());
+        let answer: Value = reqwest::Client::new().post(url).form(&form).send().await?.json().await?;
+        Ok(answer["access_token"].as_str().context(format!("no token: {answer}"))?.to_owned())
+    }
+
+    /// Every registration of this name, read in full.
+    pub async fn registrations(&self, name: &str) -> Result<Vec<Value>> {
+        let list = self.administer(Method::GET, "ExternalClient/{organization}", None).await?;
+        let mut found = Vec::new();
+        for row in list.as_array().into_iter().flatten().filter(|row| row["name"] == name) {
+            let path = format!("ExternalClient/{{organization}}/{}", row["id"].as_str().unwrap_or_default());
+            found.push(self.administer(Method::GET, &path, None).await?);
+        }
+        Ok(found)
+    }
+
     /// One line per request that it has answered.
     pub fn access_log(&self) -> Result<Vec<String>> {
         let file = self.scratch.path().join("access.log");
@@ -132,13 +178,25 @@ impl LocalCloud {
     }
 
     /// Sends orders for faults; needs [`Builder::fault_injection`].
-    pub async fn faults(&self, orders: &serde_json::Value) -> Result<()> {
+    pub async fn faults(&self, orders: &Value) -> Result<()> {
         let url = format!("{}/__faults", self.base_url());
         let response = reqwest::Client::new().post(&url).json(orders).send().await?;
         if response.status().is_success() {
             return Ok(());
         }
         Err(Error::new(format!("{url} answered {}: {}", response.status(), response.text().await?)))
+    }
+
+    /// The orders that have not been used up.
+    pub async fn orders(&self) -> Result<Value> {
+        Ok(reqwest::get(format!("{}/__faults", self.base_url())).await?.error_for_status()?.json().await?)
+    }
+
+    /// Forgets all orders.
+    pub async fn countermand(&self) -> Result<()> {
+        let url = format!("{}/__faults", self.base_url());
+        reqwest::Client::new().delete(url).send().await?.error_for_status()?;
+        Ok(())
     }
 
     pub fn kill9(&mut self) -> Result<()> {
@@ -161,4 +219,10 @@ impl LocalCloud {
         (self.process, self.url) = self.settings.spawn(self.scratch.path()).await?;
         Ok(())
     }
+}
+
+/// The claim that names the organization of a token.
+fn organization_of(token: &str) -> Option<String> {
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    serde_json::from_slice::<Value>(&claims).ok()?["prt_id"].as_str().map(str::to_owned)
 }

@@ -15,6 +15,8 @@ pub mod operator;
 pub mod outcome;
 pub mod peers;
 pub mod process;
+#[cfg(test)]
+pub mod site;
 pub mod wait;
 #[cfg(test)]
 pub mod world;

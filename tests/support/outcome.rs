@@ -11,20 +11,28 @@ use super::world::{World, ready};
 /// One registration as wanted, one secret that works, and no other that nobody knows of. An error says what is missing:
 /// for [`super::eventually`].
 pub async fn complete(world: &World, namespace: &str, name: &str) -> Result<Option<()>> {
-    let display_name = display_name(world, namespace, name).await?;
-    let count = world.registrations(&display_name).await?.len();
-    if count != 1 {
-        return Err(Error::new(format!("{count} registrations of {display_name}")));
+    let registrations = world.registrations(&display_name(world, namespace, name).await?).await?;
+    complete_among(world, namespace, name, &registrations).await
+}
+
+/// The same of an application of any server, given the registrations of its name there.
+pub async fn complete_among(world: &World, namespace: &str, name: &str, registrations: &[Value]) -> Result<Option<()>> {
+    if registrations.len() != 1 {
+        return Err(Error::new(format!("{} registrations of {name}", registrations.len())));
     }
-    sound(world, namespace, name).await
+    sound_among(world, namespace, name, registrations).await
 }
 
 /// The same without a word on registrations that the application does not name: for applications of one name.
 pub async fn sound(world: &World, namespace: &str, name: &str) -> Result<Option<()>> {
+    let registrations = world.registrations(&display_name(world, namespace, name).await?).await?;
+    sound_among(world, namespace, name, &registrations).await
+}
+
+async fn sound_among(world: &World, namespace: &str, name: &str, registrations: &[Value]) -> Result<Option<()>> {
     let app = world.applications(namespace).get(name).await?;
     let unsettled = unsettled_intent(&app).is_some();
     let status = app.status.clone().unwrap_or_default();
-    let registrations = world.registrations(&display_name(world, namespace, name).await?).await?;
     let keys = world.secret(namespace, &format!("{name}-oauth")).await.unwrap_or_default();
     let own = registrations.iter().find(|registration| registration["id"].as_str() == status.client_id.as_deref());
     let Some(own) = own else { return Err(Error::new(format!("no registration of its own: {status:?}"))) };
@@ -47,7 +55,7 @@ pub async fn sound(world: &World, namespace: &str, name: &str) -> Result<Option<
     Err(Error::new(format!("not so: {}; the server has {:?}; {status:?}", missing.join(", "), secrets(own))))
 }
 
-async fn display_name(world: &World, namespace: &str, name: &str) -> Result<String> {
+pub async fn display_name(world: &World, namespace: &str, name: &str) -> Result<String> {
     let app = world.applications(namespace).get(name).await?;
     Ok(app.spec.display_name.unwrap_or_else(|| name.to_owned()))
 }

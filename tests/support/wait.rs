@@ -30,15 +30,16 @@ pub async fn eventually<T>(
 ) -> Result<T> {
     let started = Instant::now();
     let mut pause = FIRST_POLL;
+    let mut seen = "nothing".to_owned();
     loop {
         // A probe that hangs must not outlast the limit either.
         let left = limit.saturating_sub(started.elapsed()).max(FIRST_POLL);
-        let seen = match tokio::time::timeout(left, probe()).await {
+        match tokio::time::timeout(left, probe()).await {
             Ok(Ok(Some(found))) => return Ok(found),
-            Ok(Ok(None)) => "not yet".to_owned(),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no answer".to_owned(),
-        };
+            Ok(Ok(None)) => "not yet".clone_into(&mut seen),
+            Ok(Err(error)) => seen = error.to_string(),
+            Err(_) => seen = format!("no answer; before that: {seen}"),
+        }
         if started.elapsed() >= limit {
             return Err(Error::new(format!("waited {limit:?} in vain until {what}; last seen: {seen}")));
         }

@@ -1,6 +1,7 @@
 //! A namespace with a local cloud, an operator that watches only it, and an AuthorizationServer that is Ready.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::time::Duration;
 
 use extapp::api::external_application::ExternalApplicationStatus;
@@ -21,8 +22,24 @@ pub const LIMIT: Duration = Duration::from_secs(90);
 /// The keys of a Secret or ConfigMap.
 pub type Keys = BTreeMap<String, String>;
 
+/// The control plane of all tests, or one for a single test.
+pub enum Plane {
+    Shared(&'static ControlPlane),
+    Own(Box<ControlPlane>),
+}
+
+impl Deref for Plane {
+    type Target = ControlPlane;
+
+    fn deref(&self) -> &ControlPlane {
+        match self {
+            Self::Shared(plane) => plane,
+            Self::Own(plane) => plane,
+        }
+    }
+}
+
 pub struct World {
-    pub plane: &'static ControlPlane,
     pub client: Client,
     pub home: TestNamespace,
     /// Other namespaces that the operator watches.
@@ -34,6 +51,8 @@ pub struct World {
     server_url: String,
     kubeconfig: std::path::PathBuf,
     _scratch: TempDir,
+    // Last, because fields are dropped in this order.
+    pub plane: Plane,
 }
 
 /// How a world differs from the usual one.
@@ -55,7 +74,10 @@ impl World {
     }
 
     pub async fn with(prefix: &str, variations: Variations) -> Result<Self> {
-        let plane = shared().await?;
+        Self::on(Plane::Shared(shared().await?), prefix, variations).await
+    }
+
+    pub async fn on(plane: Plane, prefix: &str, variations: Variations) -> Result<Self> {
         let client = plane.admin_client().await?;
         let home = plane.unique_namespace(prefix).await?;
         let mut tenants = Vec::new();
@@ -72,7 +94,7 @@ impl World {
             None => (cloud.base_url().to_owned(), plane.operator_kubeconfig()),
             Some(gate) => {
                 let kubeconfig = directory.path().join("kubeconfig");
-                gated_kubeconfig(plane, &gate.in_front_of(plane.url()).await?, &kubeconfig)?;
+                gated_kubeconfig(&plane, &gate.in_front_of(plane.url()).await?, &kubeconfig)?;
                 (gate.in_front_of(cloud.base_url()).await?, kubeconfig)
             }
         };
@@ -84,7 +106,7 @@ impl World {
             .start()
             .await?;
         let world =
-            Self { plane, client, home, tenants, cloud, operator, gate, server_url, kubeconfig, _scratch: directory };
+            Self { client, home, tenants, cloud, operator, gate, server_url, kubeconfig, _scratch: directory, plane };
         world.apply(&world.cloud.credentials_manifest()?).await?;
         world.apply(&world.server(&variations.server)).await?;
         let ready = |server: Option<&AuthorizationServer>| {
@@ -118,6 +140,15 @@ impl World {
     pub async fn confidential(&self, namespace: &str, name: &str, more: &str) -> Result<()> {
         let yaml = format!(
             "apiVersion: extapp.dev/v1alpha1\nkind: ExternalApplication\nmetadata: {{name: {name}}}\nspec:\n  serverRef: {{name: cloud, namespace: {}}}\n  type: Confidential\n  resources:\n  - name: UiPath.Orchestrator\n    applicationScopes: [OR.Queues]\n{more}",
+            self.home.name()
+        );
+        apply_yaml_in(&self.client, namespace, &yaml).await.map(|_| ())
+    }
+
+    /// The same of a non-confidential one, which asks for one user scope.
+    pub async fn non_confidential(&self, namespace: &str, name: &str, more: &str) -> Result<()> {
+        let yaml = format!(
+            "apiVersion: extapp.dev/v1alpha1\nkind: ExternalApplication\nmetadata: {{name: {name}}}\nspec:\n  serverRef: {{name: cloud, namespace: {}}}\n  type: NonConfidential\n  redirectUris: ['http://localhost:8080/callback']\n  resources:\n  - name: UiPath.Orchestrator\n    userScopes: [OR.Jobs.Read]\n{more}",
             self.home.name()
         );
         apply_yaml_in(&self.client, namespace, &yaml).await.map(|_| ())
@@ -178,9 +209,12 @@ impl World {
         Ok(data.into_iter().map(|(key, value)| (key, String::from_utf8_lossy(&value.0).into_owned())).collect())
     }
 
+    pub fn config_maps(&self, namespace: &str) -> Api<ConfigMap> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
     pub async fn config_map(&self, name: &str) -> Result<Keys> {
-        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), self.home.name());
-        Ok(maps.get(name).await?.data.unwrap_or_default())
+        Ok(self.config_maps(self.home.name()).get(name).await?.data.unwrap_or_default())
     }
 
     /// Whether the published credential gets a token.
@@ -197,28 +231,7 @@ impl World {
 
     /// Calls the management API as its administrator.
     pub async fn identity(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Result<Value> {
-        let secret = self.secret(self.home.name(), "local-cloud-admin").await?;
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", &secret["client-id"]),
-            ("client_secret", &secret["client-secret"]),
-            ("scope", "PM.OAuthApp"),
-        ];
-        let http = reqwest::Client::new();
-        let base = self.cloud.base_url();
-        let answer = http.post(format!("{base}/identity_/connect/token")).form(&form).send().await?;
-        let token: Value = answer.json().await?;
-        let url = format!("{}/identity_/api/{path}", self.cloud.url());
-        let mut request = http.request(method, url).bearer_auth(token["access_token"].as_str().unwrap_or_default());
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        let answer = request.send().await?;
-        let (status, text) = (answer.status(), answer.text().await?);
-        if !status.is_success() {
-            return Err(Error::new(format!("{path}: {status} {text}")));
-        }
-        Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
+        self.cloud.administer(method, path, body).await
     }
 
     pub async fn organization(&self) -> Result<String> {
@@ -228,15 +241,7 @@ impl World {
 
     /// Every registration of this name, read in full.
     pub async fn registrations(&self, name: &str) -> Result<Vec<Value>> {
-        let organization = self.organization().await?;
-        let list = self.identity(reqwest::Method::GET, &format!("ExternalClient/{organization}"), None).await?;
-        let mut found = Vec::new();
-        for row in list.as_array().into_iter().flatten().filter(|row| row["name"] == name) {
-            let id = row["id"].as_str().unwrap_or_default();
-            found
-                .push(self.identity(reqwest::Method::GET, &format!("ExternalClient/{organization}/{id}"), None).await?);
-        }
-        Ok(found)
+        self.cloud.registrations(name).await
     }
 
     pub async fn registration(&self, name: &str) -> Result<Value> {
@@ -295,6 +300,8 @@ impl World {
         versions.extend(applications.iter().filter_map(ResourceExt::resource_version));
         let secrets = self.secrets(self.home.name()).list(&everything).await?;
         versions.extend(secrets.iter().filter_map(ResourceExt::resource_version));
+        let maps = self.config_maps(self.home.name());
+        versions.extend(maps.list(&everything).await?.iter().filter_map(ResourceExt::resource_version));
         let resources: Api<extapp::api::ApiResource> = Api::namespaced(self.client.clone(), self.home.name());
         versions.extend(resources.list(&everything).await?.iter().filter_map(ResourceExt::resource_version));
         Ok(versions)
