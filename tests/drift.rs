@@ -25,7 +25,9 @@ async fn nothing_changed_means_nothing_written_through_sweeps_and_a_restart() ->
     for (number, name) in names.iter().enumerate() {
         // What is written otherwise than the server shows it, and what is not alone.
         let more = match number {
-            0 => "  displayName: 'Zażółć, gęślą'\n  redirectUris: ['https://b.example.com', 'https://a.example.com/x/']\n",
+            0 => {
+                "  displayName: 'Zażółć, gęślą'\n  redirectUris: ['https://b.example.com', 'https://a.example.com/x/']\n"
+            }
             2 => "  outputs: [{name: one}, {name: two, format: Env}, {name: three, immutable: true}]\n",
             _ => "",
         };

@@ -272,7 +272,7 @@ const WAITING: usize = 12;
 #[tokio::test]
 async fn applications_of_a_healthy_server_do_not_wait_for_those_of_a_frozen_one() -> Result<()> {
     // A request hangs for longer than anything here takes.
-    let operator = ["--request-timeout", "50", "--concurrency", &CONCURRENCY.to_string()].map(str::to_owned).to_vec();
+    let operator = ["--request-timeout", "30", "--concurrency", &CONCURRENCY.to_string()].map(str::to_owned).to_vec();
     let world = World::with("beside", Variations { operator, ..Variations::default() }).await?;
     let mut frozen = Site::beside(&world, "frozen", "").await?;
     let hang = json!({"match": {}, "times": 100_000, "action": "hang"});

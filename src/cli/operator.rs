@@ -45,8 +45,8 @@ pub struct Args {
     )]
     allow_insecure_hosts: Vec<String>,
 
-    /// Seconds that an authorization server has for one answer
-    #[arg(long, env = "EXTAPP_REQUEST_TIMEOUT", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=15), value_name = "SECONDS")]
+    /// Seconds that an authorization server has for one answer; to create a registration, 15 at the most
+    #[arg(long, env = "EXTAPP_REQUEST_TIMEOUT", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=30), value_name = "SECONDS")]
     request_timeout: u64,
 
     /// Requests of each method per minute and organization; default: what UiPath documents for the deployment

@@ -55,21 +55,17 @@ impl Holding {
 
     /// Puts an object in its place; what was there before.
     fn put(&mut self, slot: Slot, object: Owned) -> Option<Owned> {
-        match self.objects.iter_mut().find(|(there, _)| *there == slot) {
-            Some((_, there)) => Some(std::mem::replace(there, object)),
-            None => {
-                self.objects.push((slot, object));
-                None
-            }
+        if let Some((_, there)) = self.objects.iter_mut().find(|(there, _)| *there == slot) {
+            return Some(std::mem::replace(there, object));
         }
+        self.objects.push((slot, object));
+        None
     }
 }
 
 #[derive(Default)]
 struct State {
     by_owner: HashMap<Owning, Holding>,
-    /// Versions that this process wrote itself: no reason to look.
-    written: HashSet<(OutputKind, String, String)>,
     listing: HashMap<OutputKind, Vec<(Owner, String, Owned)>>,
 }
 
@@ -90,14 +86,19 @@ impl OwnedIndex {
         state.by_owner.get(&owning).iter().flat_map(|holding| holding.objects.iter().cloned()).collect()
     }
 
-    /// Remembers a version that we wrote, so that its event is no reason to look again.
-    pub fn wrote(&self, kind: OutputKind, uid: &str, resource_version: &str) {
-        let mut state = self.state();
-        // Events that came before the answer to the write are never asked for: bound what piles up.
-        if state.written.len() > 20_000 {
-            state.written.clear();
+    /// Takes in an object that we wrote, without waiting for its event: the next pass must see it, and the event is no
+    /// reason to look again.
+    pub fn wrote(&self, kind: OutputKind, meta: &ObjectMeta) {
+        if let Some((owner, name, object)) = entry(meta) {
+            self.state().applied(kind, &owner, name, object);
         }
-        state.written.insert((kind, uid.to_owned(), resource_version.to_owned()));
+    }
+
+    /// Forgets an object that we removed.
+    pub fn removed(&self, app: &ExternalApplication, kind: OutputKind, name: &str, object_uid: &str) {
+        let (namespace, uid) = (app.metadata.namespace.clone(), app.metadata.uid.clone());
+        let owning = (namespace.unwrap_or_default(), uid.unwrap_or_default());
+        self.state().removed(&owning, &(kind, name.to_owned()), object_uid);
     }
 
     /// Takes in one event, and gives back the applications that should look.
@@ -120,8 +121,8 @@ impl OwnedIndex {
                 None => Vec::new(),
             },
             Event::Delete(object) => match entry(object.meta()) {
-                Some((owner, name, _)) => {
-                    state.removed(&owner, &(kind, name));
+                Some((owner, name, object)) => {
+                    state.removed(&owner.owning(), &(kind, name), &object.uid);
                     vec![owner]
                 }
                 None => Vec::new(),
@@ -132,20 +133,19 @@ impl OwnedIndex {
 
 impl State {
     fn applied(&mut self, kind: OutputKind, owner: &Owner, name: String, object: Owned) -> Vec<Owner> {
-        let own_write = self.written.remove(&(kind, object.uid.clone(), object.resource_version.clone()));
         let holding = self.by_owner.entry(owner.owning()).or_insert_with(|| Holding::of(owner));
         let version = object.resource_version.clone();
         let before = holding.put((kind, name), object);
         let changed = before.is_none_or(|before| before.resource_version != version);
-        if changed && !own_write { vec![owner.clone()] } else { Vec::new() }
+        if changed { vec![owner.clone()] } else { Vec::new() }
     }
 
-    fn removed(&mut self, owner: &Owner, slot: &Slot) {
-        let owning = owner.owning();
-        let Some(holding) = self.by_owner.get_mut(&owning) else { return };
-        holding.objects.retain(|(there, _)| there != slot);
+    /// Another object of that name, which was made since, stays.
+    fn removed(&mut self, owning: &Owning, slot: &Slot, object_uid: &str) {
+        let Some(holding) = self.by_owner.get_mut(owning) else { return };
+        holding.objects.retain(|(there, object)| there != slot || object.uid != object_uid);
         if holding.objects.is_empty() {
-            self.by_owner.remove(&owning);
+            self.by_owner.remove(owning);
         }
     }
 
@@ -235,7 +235,8 @@ mod tests {
     #[test]
     fn a_change_by_others_wakes_the_owner_and_our_own_write_does_not() {
         let index = OwnedIndex::default();
-        index.wrote(KIND, "uid-a", "1");
+        index.wrote(KIND, secret("a", "1").meta());
+        assert_eq!(index.of(&app()).len(), 1, "seen by the next pass at once");
         assert!(index.take(KIND, &Event::Apply(secret("a", "1"))).is_empty());
         assert_eq!(index.take(KIND, &Event::Apply(secret("a", "2"))).len(), 1);
         assert_eq!(index.take(KIND, &Event::Delete(secret("a", "3"))).len(), 1);

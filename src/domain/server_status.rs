@@ -246,7 +246,8 @@ mod tests {
     fn every_resource_has_an_object_of_its_own_name() {
         assert_eq!(resource_object_name("cloud", "UiPath.Orchestrator"), "cloud.uipath-orchestrator");
         let long = "x".repeat(250);
-        let pairs = [("cloud", "A.B"), ("cloud", "A-B"), ("cloud-a", "B"), ("cloud", "A B"), ("cloud", "é"), ("cloud", &long)];
+        let pairs =
+            [("cloud", "A.B"), ("cloud", "A-B"), ("cloud-a", "B"), ("cloud", "A B"), ("cloud", "é"), ("cloud", &long)];
         let names: std::collections::BTreeSet<String> =
             pairs.iter().map(|(server, identifier)| resource_object_name(server, identifier)).collect();
         assert_eq!(names.len(), pairs.len(), "{names:?}");

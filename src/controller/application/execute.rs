@@ -254,9 +254,7 @@ impl Pass<'_> {
                 Retry::Backoff,
             )),
         })?;
-        if let (Some(uid), Some(version)) = (&meta.uid, &meta.resource_version) {
-            self.ctx.owned.wrote(wanted.kind, uid, version);
-        }
+        self.ctx.owned.wrote(wanted.kind, &meta);
         self.unwritten -= 1;
         if self.binding.is_none() && Some(output) == primary(self.valid) {
             self.binding = Some(wanted.name.clone());
@@ -279,6 +277,7 @@ impl Pass<'_> {
     async fn remove(&self, output: &OutputRef) -> Result<(), Halt> {
         let kubernetes = self.ctx.kubernetes();
         self.kubernetes(kubernetes.remove_output(&self.valid.namespace, output.kind, &output.name, &output.uid).await)?;
+        self.ctx.owned.removed(self.app, output.kind, &output.name, &output.uid);
         self.say(Tone::Normal, Reason::OutputRemoved, &format!("removed {} {}", kind_name(output.kind), output.name));
         Ok(())
     }
