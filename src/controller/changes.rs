@@ -7,7 +7,7 @@ use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 
-use crate::api::ABANDON;
+use crate::api::{ABANDON, GROUP, PENDING};
 
 /// Tells changes that matter from others, by a digest of each object.
 ///
@@ -63,12 +63,15 @@ impl<K: Resource<DynamicType = ()>> Changes<K> {
     }
 }
 
-/// What about an object is a reason to look: its spec, its end, its finalizers, and the annotation that people set. A
-/// status that we wrote is none, or a failure would never wait.
+/// What about an object is a reason to look: its spec, its end, the annotation that people set, and that a finalizer of
+/// ours was taken off. A status that we wrote is none, or a failure would never wait; nor is our finalizer when it comes,
+/// with the intent.
 pub fn acted_on<K: Resource>(object: &K) -> u64 {
     let meta = object.meta();
-    let abandon = meta.annotations.as_ref().and_then(|annotations| annotations.get(ABANDON));
-    digest(&(meta.uid.as_ref(), meta.generation, meta.deletion_timestamp.is_some(), abandon))
+    let annotation = |key| meta.annotations.as_ref().and_then(|annotations| annotations.get(key));
+    let guarded = meta.finalizers.iter().flatten().any(|name| name.starts_with(GROUP));
+    let unguarded = annotation(PENDING).is_some() && !guarded;
+    digest(&(meta.uid.as_ref(), meta.generation, meta.deletion_timestamp.is_some(), annotation(ABANDON), unguarded))
 }
 
 /// What about a namespace decides on consent.
@@ -86,7 +89,7 @@ fn digest(value: &impl Hash) -> u64 {
 mod tests {
     use super::*;
     use crate::api::ExternalApplication;
-    use crate::domain::fixtures::app;
+    use crate::domain::fixtures::{app, intent, with_intent};
 
     fn named(name: &str, generation: i64) -> ExternalApplication {
         let mut app = app();
@@ -112,6 +115,17 @@ mod tests {
         let mut told = named("a", 2);
         told.metadata.annotations = Some([(ABANDON.to_owned(), "true".to_owned())].into());
         assert_eq!(names(&changes.take(&Event::Apply(told))), ["a"]);
+    }
+
+    #[test]
+    fn a_finalizer_that_comes_with_an_intent_is_no_news_and_one_that_was_taken_off_is() {
+        let mut changes = Changes::new(acted_on);
+        changes.take(&Event::Apply(named("a", 1)));
+        let guarded = with_intent(named("a", 1), &intent());
+        assert!(changes.take(&Event::Apply(guarded.clone())).is_empty());
+        let mut bare = guarded;
+        bare.metadata.finalizers = None;
+        assert_eq!(names(&changes.take(&Event::Apply(bare))), ["a"]);
     }
 
     #[test]

@@ -116,7 +116,7 @@ pub enum Reason {
     SecretUnknown,
     /// The catalogue of this server is its own; declared resources are not used.
     CatalogueNotDeclarable,
-    /// The Kubernetes API did not take a write.
+    /// The Kubernetes API did not take a write, or a read of what the spec names.
     KubernetesRefused,
 }
 
