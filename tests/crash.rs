@@ -100,7 +100,11 @@ async fn sweep(scene: Scene, stop: Stop) -> Result<()> {
     scene.settle(&world, "reference").await?;
     let effects = gate.counted();
     // The test harness captures the print macros, and the number is for whoever reads the run.
-    let _ = writeln!(std::io::stderr(), "{scene:?}: {effects} side effects; {stop:?} at each of them");
+    let _ = writeln!(
+        std::io::stderr(),
+        "{scene:?}: {effects} side effects {:?}; {stop:?} at each of them",
+        gate.latest(effects)
+    );
     assert!((2..=MOST).contains(&effects), "{effects} side effects");
     let mut missed = Vec::new();
     for (effect, name) in (1..=effects).zip(&names) {

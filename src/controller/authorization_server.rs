@@ -91,6 +91,8 @@ fn concerns_applications(reason: Reason) -> bool {
         reason,
         Reason::ServerFailed
             | Reason::UnexpectedAnswer
+            | Reason::ServerConflict
+            | Reason::RejectedByServer
             | Reason::PermissionDenied
             | Reason::RateLimited
             | Reason::KubernetesRefused

@@ -46,6 +46,11 @@ impl Retries {
         }
     }
 
+    /// Whether the object waits for another try.
+    pub fn is_retrying(&self, uid: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(uid)
+    }
+
     pub fn count(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }

@@ -125,9 +125,10 @@ fn primary(
     let mut listed = HashSet::new();
     let (gone, orphans) = unbounded();
     let events = events.inspect(move |event| {
-        // A deletion that our finalizer has seen takes it off first.
+        // A deletion that waited for our finalizer is marked; this one never was.
         if let Event::Delete(app) = event
             && has_finalizer(app)
+            && app.metadata.deletion_timestamp.is_none()
         {
             let _ = gone.unbounded_send(app.clone());
         }

@@ -66,6 +66,7 @@ pub struct Server {
     tried: AtomicBool,
     swept: Mutex<Option<(Timestamp, Option<i64>)>>,
     terms: Mutex<Option<u64>>,
+    said: Mutex<Option<(String, String)>>,
     budget: Mutex<Option<Arc<Budget>>>,
     /// Which registration belongs to which application (by UID), before any status says so.
     claims: Mutex<HashMap<ClientId, String>>,
@@ -89,6 +90,7 @@ impl Server {
             tried: AtomicBool::new(false),
             swept: Mutex::default(),
             terms: Mutex::default(),
+            said: Mutex::default(),
             budget: Mutex::default(),
             claims: Mutex::default(),
             listing: tokio::sync::Mutex::default(),
@@ -126,6 +128,11 @@ impl Server {
 
     pub fn swept_generation(&self) -> Option<i64> {
         locked(&self.swept).and_then(|(_, generation)| generation)
+    }
+
+    /// Remembers the reason and the message that are now said of the server; those that were said before.
+    pub fn said(&self, now: (String, String)) -> Option<(String, String)> {
+        locked(&self.said).replace(now)
     }
 
     /// Whether the terms for applications are others than at the last pass.

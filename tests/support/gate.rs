@@ -166,6 +166,12 @@ impl Gate {
         locked(&self.0.seen).iter().filter(|seen| **seen == effect).count()
     }
 
+    /// The last effects that were let through, in their order.
+    pub fn latest(&self, count: usize) -> Vec<Effect> {
+        let seen = locked(&self.0.seen);
+        seen[seen.len().saturating_sub(count)..].to_vec()
+    }
+
     /// Lets everything move again.
     pub fn thaw(&self) {
         *locked(&self.0.armed) = None;

@@ -216,8 +216,15 @@ impl Pass<'_> {
 
     async fn add_secret(&mut self, id: &ClientId) -> Result<(), Halt> {
         let marker = credentials::marker(self.uid());
-        let credential =
-            self.connection.client.add_secret(id, &marker).await.map_err(|error| self.server_failed(&error))?;
+        let credential = match self.connection.client.add_secret(id, &marker).await {
+            Ok(credential) => credential,
+            // There may be one more secret now, and one more for every further try: not soon, and not often.
+            Err(ServerError::Ambiguous) => {
+                let message = "the answer to a new secret was lost; another one is made";
+                return Err(Halt::Because(Finding::passing(Reason::OutcomeUnknown, message, Retry::Backoff)));
+            }
+            Err(error) => return Err(self.server_failed(&error)),
+        };
         let empty = Registered { secrets: Vec::new(), ..self.nothing(id) };
         self.keep(id, credential, &empty);
         self.say(Tone::Normal, Reason::SecretReplaced, "a new secret was added");

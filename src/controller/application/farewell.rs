@@ -319,6 +319,7 @@ async fn tell(app: &ExternalApplication, finding: &Finding, ctx: &Context) -> Re
         Err(error) if is_not_found(&error) || is_conflict(&error) => return Ok(()),
         other => other?,
     }
+    super::report::remember(app, &next, ctx);
     if is_news(app, finding) {
         ctx.events.publish(app, Tone::Warning, finding.reason, &finding.message);
     }

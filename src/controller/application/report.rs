@@ -31,7 +31,7 @@ pub async fn report(app: &ExternalApplication, seen: &Observed, outcome: &Outcom
             };
         }
         Err(error) => return Err(error.into()),
-        Ok(()) => ctx.tell(uid, digest),
+        Ok(()) => remember(app, &status, ctx),
     }
     if let Some(finding) = finding(outcome).filter(|finding| is_news(app, finding)) {
         let tone = if finding.reason == Reason::Suspended { Tone::Normal } else { Tone::Warning };
@@ -46,10 +46,18 @@ fn made<'a>(app: &ExternalApplication, outcome: &'a Outcome) -> Option<&'a Clien
     achieved.client_id.as_ref().filter(|id| app.spec.adopt.is_none() && status_client_id(app).as_ref() != Some(id))
 }
 
-/// Whether a status that the cache shows is not what this process said last: another one spoke since.
+/// Remembers what was said of an application.
+pub fn remember(app: &ExternalApplication, status: &ExternalApplicationStatus, ctx: &Context) {
+    ctx.tell(app.metadata.uid.as_deref().unwrap_or_default(), digest(status));
+}
+
+/// Whether a status that the cache shows is not what this process said last: another one spoke since. What this process
+/// is about to look at again anyway has time.
 pub fn contradicted(app: &ExternalApplication, ctx: &Context) -> bool {
     let uid = app.metadata.uid.as_deref().unwrap_or_default();
-    app.status.as_ref().is_some_and(|status| ctx.told_otherwise(uid, digest(status)))
+    app.metadata.deletion_timestamp.is_none()
+        && !ctx.retries.is_retrying(uid)
+        && app.status.as_ref().is_some_and(|status| ctx.told_otherwise(uid, digest(status)))
 }
 
 fn digest(status: &ExternalApplicationStatus) -> u64 {

@@ -54,24 +54,15 @@ pub async fn tell(object: &AuthorizationServer, pass: &ServerPass<'_>, ctx: &Con
 
 fn announce(object: &AuthorizationServer, finding: Option<&Finding>, ctx: &Context) {
     let ready = object.status.iter().flat_map(|status| &status.conditions).find(|condition| condition.type_ == "Ready");
-    match finding {
-        Some(finding) => {
-            let known = |c: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
-                c.reason == finding.reason.as_str() && c.message == finding.message
-            };
-            if !ready.is_some_and(known) {
-                let tone = if finding.reason == Reason::Suspended { Tone::Normal } else { Tone::Warning };
-                ctx.events.publish(object, tone, finding.reason, &finding.message);
-            }
-        }
-        None if ready.is_none_or(|condition| condition.status != "True") => {
-            ctx.events.publish(
-                object,
-                Tone::Normal,
-                Reason::Connected,
-                "the server answers, and its catalogue is published",
-            );
-        }
-        None => {}
+    let shown = ready.map(|condition| (condition.reason.clone(), condition.message.clone()));
+    let connected = "the server answers, and its catalogue is published";
+    let (reason, message) =
+        finding.map_or((Reason::Connected, connected), |finding| (finding.reason, &finding.message));
+    let now = (reason.as_str().to_owned(), message.to_owned());
+    // The cache may be older than what this process said last.
+    let before = ctx.servers.get(&super::key_of(object)).said(now.clone()).or(shown);
+    if before.as_ref() != Some(&now) {
+        let good = matches!(reason, Reason::Suspended | Reason::Connected);
+        ctx.events.publish(object, if good { Tone::Normal } else { Tone::Warning }, reason, message);
     }
 }
