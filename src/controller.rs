@@ -25,6 +25,7 @@ pub mod events;
 pub mod gauges;
 pub mod kubernetes;
 pub mod owned;
+pub mod presence;
 pub mod rbac;
 pub mod retry;
 pub mod run;
@@ -168,15 +169,18 @@ impl Context {
         self.applications.state().into_iter().filter(|app| server_key(app) == *key).collect()
     }
 
-    /// Every server of this process that speaks to the same organization, this one included: a registration there is the
-    /// same whichever of them names it.
+    /// Every server of this process that may speak to the same organization, this one included: a registration there is
+    /// the same whichever of them names it. One of which nothing is known yet may.
     pub fn neighbours(&self, key: &ServerKey) -> Vec<Arc<Server>> {
         let own = self.servers.get(key);
-        let Some(facts) = own.facts() else { return vec![own] };
-        let same = |other: &Arc<Server>| {
-            other.key == *key || other.facts().is_some_and(|other| other.same_organization(&facts))
+        let elsewhere = |other: &Arc<Server>| match (own.facts(), other.facts()) {
+            (Some(own), Some(other)) => !own.same_organization(&other),
+            _ => false,
         };
-        self.servers.all().into_iter().filter(same).collect()
+        for server in self.authorization_servers.state() {
+            self.servers.get(&authorization_server::key_of(&server));
+        }
+        self.servers.all().into_iter().filter(|other| other.key == *key || !elsewhere(other)).collect()
     }
 
     /// When a search for the outcome of this intent began to find nothing.
@@ -197,6 +201,14 @@ impl Context {
             *entry = (secret.clone(), now);
         }
         entry.1
+    }
+
+    /// A server is gone: its applications are told.
+    pub fn forget_server(&self, key: &ServerKey) {
+        self.servers.forget(key);
+        for app in self.applications_of(key) {
+            self.look_later(&app);
+        }
     }
 
     /// Forgets all that is only kept for one application.

@@ -1,5 +1,11 @@
 //! What a reference across namespaces may reach, and what an application of one tenant can never touch.
 
+use std::collections::BTreeSet;
+
+use extapp::api::ExternalApplication;
+use extapp::api::external_application::ExternalApplicationStatus;
+use extapp::domain::intent::digest;
+use extapp::domain::registration::{ClientType, Desired, Grant, Scope};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -190,5 +196,64 @@ async fn a_place_that_a_deletion_frees_goes_to_the_next_oldest() -> Result<()> {
     world.until_ready("second").await?;
     world.until_refused(&home, "third", "LimitReached").await?;
     assert!(world.registrations("third").await?.is_empty());
+    Ok(())
+}
+
+/// What a create of ours would have recorded, but not sealed by the operator.
+fn forged(registration: &Value) -> Result<String> {
+    let desired = Desired {
+        display_name: "victim".into(),
+        client_type: ClientType::Confidential,
+        redirect_uris: BTreeSet::new(),
+        scopes: [Scope { name: "OR.Queues".into(), grant: Grant::Application }].into(),
+    };
+    let intent = json!({
+        "name": "victim", "digest": digest(&desired), "known": [], "holder": "me", "at": "2026-01-01T00:00:00Z",
+        "seal": registration["id"]
+    });
+    Ok(intent.to_string())
+}
+
+#[tokio::test]
+async fn a_registration_is_not_taken_with_a_forged_intent_nor_with_a_forged_secret_nor_deleted() -> Result<()> {
+    let world = World::new("forged").await?;
+    let home = world.home.name();
+    let victim = world.foreign_registration("victim").await?;
+    let before = world.registration("victim").await?;
+    world.confidential(home, "thief", "  displayName: victim\n  suspend: true\n").await?;
+    let suspended = |_: &ExternalApplication, status: &ExternalApplicationStatus| {
+        status.conditions.iter().any(|condition| condition.reason == "Suspended")
+    };
+    let thief = world.until(home, "thief", suspended).await?;
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {
+            "name": "thief-oauth", "labels": {"app.kubernetes.io/managed-by": "extapp"},
+            "annotations": {"extapp.dev/client-id": victim["id"]},
+            "ownerReferences": [{
+                "apiVersion": "extapp.dev/v1alpha1", "kind": "ExternalApplication", "name": "thief",
+                "uid": thief.metadata.uid, "controller": true
+            }]
+        }
+    });
+    world.apply(&secret.to_string()).await?;
+    let patch = json!({
+        "metadata": {
+            "annotations": {"extapp.dev/pending": forged(&victim)?}, "finalizers": ["extapp.dev/registration"]
+        },
+        "spec": {"suspend": false}
+    });
+    let api = world.applications(home);
+    api.patch("thief", &PatchParams::default(), &Patch::Merge(patch)).await?;
+    world.until_refused(home, "thief", "RegistrationAmbiguous").await?;
+    assert_eq!(world.registration("victim").await?, before, "nothing was done to it");
+
+    api.delete("thief", &DeleteParams::default()).await?;
+    world.until_refused(home, "thief", "RegistrationAmbiguous").await?;
+    let abandon = json!({"metadata": {"annotations": {"extapp.dev/abandon": "true"}}});
+    api.patch("thief", &PatchParams::default(), &Patch::Merge(abandon)).await?;
+    world.until_gone(home, "thief").await?;
+    let pending = world.servers().get("cloud").await?.status.unwrap_or_default().pending_deletions;
+    assert!(pending.is_empty(), "{pending:?}");
+    assert_eq!(world.registration("victim").await?, before, "nor was it deleted");
     Ok(())
 }

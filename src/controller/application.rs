@@ -11,7 +11,7 @@ use super::kubernetes::is_conflict;
 use super::servers::Server;
 use crate::api::ExternalApplication;
 use crate::domain::intent::READ_LAG;
-use crate::domain::observed::{Finding, Observed, RegistrationSeen, Retry, ServerSeen, was_settled};
+use crate::domain::observed::{Finding, Observed, RegistrationSeen, Retry, ServerSeen, is_published, was_settled};
 use crate::domain::plan::{Circumstances, plan};
 use crate::domain::reason::Reason;
 use crate::domain::status::Outcome;
@@ -98,7 +98,7 @@ fn nothing_learnt(app: &ExternalApplication, seen: &Observed) -> Option<Duration
         }
         _ => return None,
     };
-    was_settled(app).then_some(wait)
+    (was_settled(app) && is_published(app, &seen.outputs)).then_some(wait)
 }
 
 /// When to look again.

@@ -34,7 +34,9 @@ pub async fn reconcile(object: Arc<AuthorizationServer>, ctx: Arc<Context>) -> R
     if !object.metadata.finalizers.iter().flatten().any(|name| name == FINALIZER) {
         ctx.kubernetes().guard(&*object, FINALIZER, None).await?;
     }
-    let terms_differ = server.saw_terms(terms(&object));
+    if server.saw_terms(terms(&object)) {
+        wake_all(&server.key, &ctx);
+    }
     let observed = if object.spec.suspend {
         Observed::Trouble(suspended())
     } else {
@@ -50,13 +52,13 @@ pub async fn reconcile(object: Arc<AuthorizationServer>, ctx: Arc<Context>) -> R
         Observed::Trouble(finding) => server.settle(None, Some(finding.clone())),
         Observed::NotDue => false,
     };
-    if learnt || terms_differ {
+    if learnt {
         wake_all(&server.key, &ctx);
     }
     let observed = match observed {
         Observed::Asked(asked) => {
-            sweep::sweep(&server, &asked, &ctx).await;
             pending::work_off(&object, &server, &ctx).await?;
+            sweep::sweep(&server, &asked, &ctx).await;
             shown(Observed::Asked(asked), &object, &server, &ctx).await
         }
         // Somebody may have changed or removed what shows the catalogue.
@@ -67,16 +69,12 @@ pub async fn reconcile(object: Arc<AuthorizationServer>, ctx: Arc<Context>) -> R
     Ok(next(&object, &server, &observed, &ctx))
 }
 
-/// Has the catalogue shown. Applications are served whether or not that succeeds; the server says so if it does not, and
-/// the next pass asks anew.
+/// Has the catalogue shown. Applications are served whether or not that succeeds; the server says so if it does not.
 async fn shown(observed: Observed, object: &AuthorizationServer, server: &Server, ctx: &Context) -> Observed {
     let Some(facts) = server.facts() else { return observed };
     match catalogue::publish(object, &facts.catalogue, ctx).await {
         Ok(()) => observed,
-        Err(error) => {
-            server.sweep_again();
-            Observed::Trouble(not_shown(&error))
-        }
+        Err(error) => Observed::Trouble(not_shown(&error)),
     }
 }
 

@@ -1,9 +1,8 @@
 //! Starting and ending: the watches, the controllers, the events, the endpoints.
 
-use std::collections::HashSet;
 use std::convert::Infallible;
 use std::future::Future;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,12 +22,13 @@ use tracing::{Instrument, error, info_span, warn};
 use super::changes::{self, Changes};
 use super::events::Events;
 use super::owned::OwnedIndex;
+use super::presence;
 use super::servers::{ServerKey, Servers};
 use super::watch::{Synced, Watching, drive};
-use super::{Context, Settings, application, authorization_server, server_key};
+use super::{Context, Settings, application, authorization_server};
 use crate::api::external_application::OutputKind;
 use crate::api::{ApiResource, AuthorizationServer, ExternalApplication};
-use crate::domain::observed::{has_finalizer, was_settled};
+use crate::domain::observed::was_settled;
 use crate::domain::outputs::MANAGED_BY;
 use crate::metrics::{Kind, Metrics};
 use crate::server::budget::BudgetRegistry;
@@ -122,72 +122,32 @@ fn primary(
     let config = watcher::Config::default();
     let events = watching.namespaced::<ExternalApplication>("ExternalApplication", &config);
     let shared = context.clone();
-    let mut listed = HashSet::new();
+    let mut listed = presence::Listed::default();
     let (gone, orphans) = unbounded();
     let events = events.inspect(move |event| {
-        // A deletion that waited for our finalizer is marked; this one never was.
-        if let Event::Delete(app) = event
-            && has_finalizer(app)
-            && app.metadata.deletion_timestamp.is_none()
-        {
+        if let Some(app) = presence::vanished(event) {
             let _ = gone.unbounded_send(app.clone());
         }
-        come_and_gone(event, &mut listed, &shared);
+        presence::come_and_gone(event, &mut listed, &shared);
     });
-    spawn.until_stopped("orphans", clean_up(orphans, context.clone()));
+    spawn.until_stopped("orphans", presence::clean_up(orphans, context.clone()));
     let shared = context.clone();
     let touched = move |reference: ObjectRef<ExternalApplication>| {
         if let Some(app) = shared.applications.get(&reference) {
             changed(&app, &shared);
         }
     };
-    spawn.until_stopped("applications", filled(applications, events, changes::acted_on, touched));
+    spawn.until_stopped("applications", filled(applications, events, changes::acted_on, touched, |_| ()));
     let events = watching.namespaced::<AuthorizationServer>("AuthorizationServer", &config);
     let shared = context.clone();
-    let touched = move |reference: ObjectRef<AuthorizationServer>| {
-        let namespace = reference.namespace.unwrap_or_default();
-        shared.wake_server(&ServerKey { namespace, name: reference.name });
+    let key = |reference: ObjectRef<AuthorizationServer>| ServerKey {
+        namespace: reference.namespace.unwrap_or_default(),
+        name: reference.name,
     };
-    spawn.until_stopped("servers", filled(servers, events, changes::acted_on, touched));
-}
-
-/// Deletes what objects had at their servers that are gone without having been asked.
-async fn clean_up(mut orphans: UnboundedReceiver<ExternalApplication>, context: Arc<Context>) {
-    while let Some(app) = orphans.next().await {
-        if let Err(failure) = application::orphaned(&app, None, &context).await {
-            let (namespace, object) = (app.namespace().unwrap_or_default(), app.name_any());
-            warn!(namespace, object, %failure, "a registration without an object could not be handed over");
-        }
-    }
-}
-
-/// Remembers applications as they come and go, for the counts of their servers. Called before the store takes the event
-/// in: of what a list no longer shows, the store is the last to know.
-fn come_and_gone(
-    event: &Event<ExternalApplication>,
-    listed: &mut HashSet<ObjectRef<ExternalApplication>>,
-    context: &Context,
-) {
-    match event {
-        Event::Init => listed.clear(),
-        Event::InitApply(app) => {
-            listed.insert(ObjectRef::from_obj(app));
-        }
-        Event::InitDone => {
-            let listed = std::mem::take(listed);
-            for app in context.applications.state() {
-                if !listed.contains(&ObjectRef::from_obj(&*app)) {
-                    context.forget_application(&app);
-                }
-            }
-        }
-        Event::Delete(app) => context.forget_application(app),
-        Event::Apply(app) => {
-            if context.applications.get(&ObjectRef::from_obj(app)).is_none() {
-                context.count_anew(server_key(app));
-            }
-        }
-    }
+    let touched = move |reference| shared.wake_server(&key(reference));
+    let shared = context.clone();
+    let gone = move |reference| shared.forget_server(&key(reference));
+    spawn.until_stopped("servers", filled(servers, events, changes::acted_on, touched, gone));
 }
 
 /// What a person changed is looked at now. What is as the last report left it, as at a start, has time.
@@ -199,12 +159,13 @@ fn changed(app: &ExternalApplication, context: &Context) {
     }
 }
 
-/// Fills a store, and tells of the objects in which something changed that is acted on.
+/// Fills a store, and tells of the objects in which something changed that is acted on, and of those that are gone.
 async fn filled<K>(
     writer: reflector::store::Writer<K>,
     events: impl futures::Stream<Item = Event<K>> + Send + 'static,
     digest: fn(&K) -> u64,
     mut touched: impl FnMut(ObjectRef<K>) + Send,
+    mut gone: impl FnMut(ObjectRef<K>) + Send,
 ) where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
 {
@@ -213,6 +174,9 @@ async fn filled<K>(
     drive(events.filter_map(async |event| event.ok()), |event| {
         for reference in changes.take(event) {
             touched(reference);
+        }
+        if let Event::Delete(object) = event {
+            gone(ObjectRef::from_obj(object));
         }
     })
     .await;
@@ -239,9 +203,15 @@ fn secondary(
         drive(events.filter_map(async |event| event.ok()), |event| catalogue_changed(event, &shared)).await;
     });
     let shared = context.clone();
-    let touched = move |namespace: ObjectRef<PartialObjectMeta<Namespace>>| consent_changed(&namespace.name, &shared);
+    let listed = watching.synced.flag();
+    let touched = move |namespace: ObjectRef<PartialObjectMeta<Namespace>>| {
+        // At the start every application is looked at anyway.
+        if listed.load(Ordering::Acquire) {
+            consent_changed(&namespace.name, &shared);
+        }
+    };
     let events = watching.cluster("Namespace", &config);
-    spawn.until_stopped("namespaces", filled(namespaces, events, changes::labels, touched));
+    spawn.until_stopped("namespaces", filled(namespaces, events, changes::labels, touched, |_| ()));
     spawn.until_stopped("counts", count(context.clone()));
 }
 

@@ -117,11 +117,6 @@ impl Server {
         *locked(&self.swept) = Some((at, generation));
     }
 
-    /// Has the next pass compare the server again.
-    pub fn sweep_again(&self) {
-        *locked(&self.swept) = None;
-    }
-
     pub fn swept_at(&self) -> Option<Timestamp> {
         locked(&self.swept).map(|(at, _)| at)
     }
@@ -245,9 +240,10 @@ impl Server {
         not_before: Timestamp,
         lane: Lane,
     ) -> Result<Arc<Vec<Listed>>, ServerError> {
+        let arrived = self.clock.now();
         let mut listing = self.listing.lock().await;
         if let Some(known) = listing.as_ref()
-            && known.serves(not_before)
+            && known.serves(not_before, arrived)
         {
             return known.result.clone();
         }
@@ -266,10 +262,14 @@ struct Listing {
 }
 
 impl Listing {
-    /// A list serves whoever needs the state of a time before it was asked for; a failure serves those who waited for it.
-    fn serves(&self, not_before: Timestamp) -> bool {
-        let from = if self.result.is_ok() { self.asked } else { self.answered };
-        from >= not_before
+    /// A list serves whoever needs the state of a time before it was asked for. A failure serves those who waited for it,
+    /// but not where it only says that the one who asked may not ask more.
+    fn serves(&self, not_before: Timestamp, arrived: Timestamp) -> bool {
+        match &self.result {
+            Ok(_) => self.asked >= not_before,
+            Err(ServerError::Budget { .. } | ServerError::RateLimited { .. }) => false,
+            Err(_) => self.answered >= arrived,
+        }
     }
 }
 

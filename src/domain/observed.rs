@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::intent::{Intent, Search};
-use super::outputs::SeenOutput;
+use super::outputs::{ResolvedOutput, SeenOutput, resolve};
 use super::reason::Reason;
 use super::registration::{Catalogue, ClientId, Credential, Endpoints, Registered, SecretId};
 use crate::api::external_application::OutputKind;
@@ -194,7 +194,32 @@ pub fn may_have_registration(app: &ExternalApplication) -> bool {
 pub fn was_settled(app: &ExternalApplication) -> bool {
     let Some(status) = &app.status else { return false };
     status.observed_generation == app.metadata.generation
-        && status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+        && status.conditions.iter().any(|condition| {
+            // What was suspended is as it was then, and not as the spec says now.
+            condition.type_ == "Ready" && condition.status == "True" && condition.reason != Reason::Suspended.as_str()
+        })
+}
+
+/// Whether the objects that the spec asks for are there and the application's own, with the secret that the status names.
+pub fn is_published(app: &ExternalApplication, outputs: &[SeenOutput]) -> bool {
+    let present = |wanted: &ResolvedOutput| {
+        let is_it = |object: &&SeenOutput| object.kind == wanted.kind && object.name == wanted.name;
+        wanted.immutable || outputs.iter().find(is_it).is_some_and(|object| object.ours)
+    };
+    resolve(app).iter().all(present) && !secret_is_lost(app, outputs)
+}
+
+/// Whether no object of a confidential application carries a secret that its status names.
+fn secret_is_lost(app: &ExternalApplication, outputs: &[SeenOutput]) -> bool {
+    let uid = app.metadata.uid.as_deref().unwrap_or_default();
+    let Some(id) = status_client_id(app) else { return true };
+    let confidential = app.spec.r#type == crate::api::external_application::ApplicationType::Confidential;
+    // An object can be intact and yet carry a secret that was removed long ago: someone brought it back from a backup.
+    let reported = |secret: &SecretId| {
+        app.status.iter().flat_map(|status| &status.credentials).any(|credential| credential.id == secret.as_str())
+    };
+    let intact = |output: &SeenOutput| output.intact_secret(uid, &id).is_some_and(|(secret, _)| reported(&secret));
+    confidential && !outputs.iter().any(intact)
 }
 
 /// Decides what to ask the server. A settled application is asked about only where something speaks for it: there are
@@ -215,14 +240,7 @@ pub fn look(app: &ExternalApplication, outputs: &[SeenOutput], suspect: bool, no
     let Some(id) = named_by_status else {
         return if observes(app) { Look::Nothing } else { Look::Namesakes };
     };
-    let uid = app.metadata.uid.as_deref().unwrap_or_default();
-    let confidential = app.spec.r#type == crate::api::external_application::ApplicationType::Confidential;
-    // An object can be intact and yet carry a secret that was removed long ago: someone brought it back from a backup.
-    let reported = |secret: &SecretId| {
-        app.status.iter().flat_map(|status| &status.credentials).any(|credential| credential.id == secret.as_str())
-    };
-    let intact = |output: &SeenOutput| output.intact_secret(uid, &id).is_some_and(|(secret, _)| reported(&secret));
-    let lost = confidential && !outputs.iter().any(intact);
+    let lost = secret_is_lost(app, outputs);
     if suspect || lost || !was_settled(app) || retirement_due(app, now) { Look::Detail(id) } else { Look::Nothing }
 }
 

@@ -1,12 +1,13 @@
 //! The end of an application: what happens at the server first, then the object may go.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
 
 use super::Error;
-use super::observe::admits;
+use super::observe::{admits, is_unproven};
 use super::report::is_news;
 use super::standing::Standing;
 use crate::api::authorization_server::PendingDeletion;
@@ -41,10 +42,16 @@ pub async fn depart(
     }
     let object = ctx.authorization_servers.get(&server.key.reference());
     let seen = if object.is_none() { ServerSeen::Absent } else { server.seen() };
-    if matches!(seen, ServerSeen::NotTried) && !wants_abandon(app.metadata.annotations.as_ref()) {
-        return Ok((Action::await_change(), "waiting"));
-    }
     let now = ctx.now();
+    if matches!(seen, ServerSeen::NotTried) && !wants_abandon(app.metadata.annotations.as_ref()) {
+        let deletion = object.as_ref().and_then(|object| object.spec.deletion.as_ref());
+        let waited = app.metadata.deletion_timestamp.as_ref().map(|since| now.duration_since(since.0));
+        let waited = waited.and_then(|waited| Duration::try_from(waited).ok()).unwrap_or_default();
+        let left = patience(app.spec.deletion.as_ref(), deletion).saturating_sub(waited);
+        if !left.is_zero() {
+            return Ok((Action::requeue(left), "waiting"));
+        }
+    }
     let known = whose(app, object.as_deref(), &seen, server, ctx, now).await?;
     let standing = known.client_id.as_ref().map(|id| (id, Standing::beside(app, server, ctx)));
     let shared = standing.as_ref().and_then(|(id, standing)| standing.holder(id));
@@ -173,6 +180,11 @@ async fn whose(
     let Some(intent) = unsettled_intent(app) else {
         return Ok(Known { client_id: status_client_id(app), obstacle });
     };
+    if is_unproven(app, server) {
+        let message = "the intent on this object is not the operator's: it is not known which registration is its own";
+        let unproven = Finding::passing(Reason::RegistrationAmbiguous, message, Retry::Backoff);
+        return Ok(Known { client_id: None, obstacle: obstacle.or(Some(unproven)) });
+    }
     let outputs = written(app, ctx).await?;
     if let Some(id) = named_by_output(&intent, &outputs) {
         return Ok(Known { client_id: Some(id), obstacle });
@@ -295,7 +307,7 @@ async fn conclude(
             Ok((Action::await_change(), "done"))
         }
         // Somebody wrote meanwhile: the watch brings the new version, and what was done at the server stays done.
-        Err(error) if is_conflict(&error) => Ok((Action::requeue(std::time::Duration::from_millis(200)), "waiting")),
+        Err(error) if is_conflict(&error) => Ok((Action::requeue(Duration::from_millis(200)), "waiting")),
         Err(error) => Err(error.into()),
     }
 }

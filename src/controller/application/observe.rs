@@ -81,7 +81,7 @@ pub async fn observe(
     Ok((app, observed))
 }
 
-async fn live(app: &ExternalApplication, ctx: &Context) -> Result<ExternalApplication, Error> {
+pub async fn live(app: &ExternalApplication, ctx: &Context) -> Result<ExternalApplication, Error> {
     let namespace = app.metadata.namespace.as_deref().unwrap_or_default();
     let api: Api<ExternalApplication> = Api::namespaced(ctx.client.clone(), namespace);
     Ok(api.get(app.metadata.name.as_deref().unwrap_or_default()).await?)
@@ -258,7 +258,7 @@ pub async fn search_for(
 }
 
 /// Whether there is an unsettled intent that was not written with the operator's credentials.
-fn is_unproven(app: &ExternalApplication, server: &Server) -> bool {
+pub fn is_unproven(app: &ExternalApplication, server: &Server) -> bool {
     let uid = app.metadata.uid.as_deref().unwrap_or_default();
     let seal = |text: &str| server.connection().map(|connection| connection.client.seal(text));
     unsettled_intent(app).is_some_and(|intent| seal(&intent.sealed_text(uid)).as_ref() != Some(&intent.seal))

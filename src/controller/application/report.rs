@@ -4,7 +4,7 @@ use super::Error;
 use crate::api::{ExternalApplication, ExternalApplicationStatus};
 use crate::controller::Context;
 use crate::controller::events::Tone;
-use crate::controller::kubernetes::is_not_found;
+use crate::controller::kubernetes::{is_conflict, is_not_found};
 use crate::domain::observed::{Finding, Observed, status_client_id};
 use crate::domain::reason::Reason;
 use crate::domain::registration::ClientId;
@@ -24,7 +24,7 @@ pub async fn report(app: &ExternalApplication, seen: &Observed, outcome: &Outcom
     // What nothing was done for must not replace what another process has done and said meanwhile.
     let version = matches!(outcome, Outcome::Refused { .. }).then(|| app.metadata.resource_version.clone()).flatten();
     match ctx.kubernetes().status(app, &status, version.as_deref()).await {
-        Err(error) if is_not_found(&error) => {
+        Err(error) if is_not_found(&error) || (is_conflict(&error) && is_another(app, ctx).await?) => {
             return match made(app, outcome) {
                 Some(id) => super::farewell::orphaned(app, Some(id), ctx).await,
                 None => Ok(()),
@@ -38,6 +38,15 @@ pub async fn report(app: &ExternalApplication, seen: &Observed, outcome: &Outcom
         ctx.events.publish(app, tone, finding.reason, &finding.message);
     }
     Ok(())
+}
+
+/// Whether the object of this name is not the one that the pass was about.
+async fn is_another(app: &ExternalApplication, ctx: &Context) -> Result<bool, Error> {
+    match super::observe::live(app, ctx).await {
+        Ok(now) => Ok(now.metadata.uid != app.metadata.uid),
+        Err(Error::Kubernetes(error)) if is_not_found(&error) => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 /// The registration that the pass made or found and that no status names.

@@ -9,6 +9,7 @@ use crate::controller::{Context, server_key};
 use crate::domain::intent::{Intent, Twins};
 use crate::domain::observed::{status_client_id, unsettled_intent};
 use crate::domain::registration::ClientId;
+use crate::server::AuthorizationServer as _;
 
 /// Everybody else who may have registrations where one application has its own.
 pub struct Standing<'a> {
@@ -80,12 +81,19 @@ impl<'a> Standing<'a> {
             || self.others.iter().any(|other| status_client_id(other).as_ref() == Some(id) || published(other))
     }
 
+    /// Whether an operator wrote this intent: anybody could write another, to have ours waited for.
+    fn is_sealed(&self, app: &ExternalApplication, intent: &Intent) -> bool {
+        let text = intent.sealed_text(app.metadata.uid.as_deref().unwrap_or_default());
+        let seals = |server: &Arc<Server>| server.connection().is_some_and(|own| own.client.seal(&text) == intent.seal);
+        self.servers.iter().any(seals)
+    }
+
     /// Those whose registrations could not be told apart from ours.
     pub fn twins(&self, intent: &Intent) -> Twins {
         let mut twins = Twins::default();
         for other in &self.others {
-            let theirs = unsettled_intent(other);
-            let Some(theirs) = theirs.filter(|theirs| theirs.name == intent.name && theirs.digest == intent.digest)
+            let theirs = unsettled_intent(other).filter(|theirs| theirs.name == intent.name);
+            let Some(theirs) = theirs.filter(|theirs| theirs.digest == intent.digest && self.is_sealed(other, theirs))
             else {
                 continue;
             };

@@ -86,7 +86,7 @@ pub async fn observe(object: &AuthorizationServer, server: &Server, ctx: &Contex
         }
         // The budget keeps its last part for people, and a server that limits requests is well: a comparison can wait.
         Err(ServerError::Budget { .. } | ServerError::RateLimited { .. })
-            if server.facts().is_some() && !server.in_trouble() =>
+            if !waited_for && server.facts().is_some() =>
         {
             server.swept(now, object.metadata.generation);
             Observed::NotDue

@@ -46,6 +46,9 @@ pub async fn depart(
             pending::work_off(object, server, ctx).await?;
         }
     }
+    if object.spec.suspend && server.settle(None, Some(super::suspended())) {
+        super::wake_all(&server.key, ctx);
+    }
     let obstacle = if abandon { None } else { obstacle(object, &applications, left_behind, ctx) };
     if let Some(finding) = obstacle {
         let pass = ServerPass {

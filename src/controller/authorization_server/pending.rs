@@ -1,6 +1,7 @@
 //! Registrations whose objects are gone but which the server has not deleted yet: kept in the status of their
 //! AuthorizationServer, and written by this module alone.
 
+use jiff::SignedDuration;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 
@@ -20,6 +21,8 @@ use crate::server::{AuthorizationServer as _, ServerError};
 const MOST: usize = 1_000;
 /// How many are tried in one pass.
 const TRIES: usize = 50;
+/// How long a pass goes on with it: what is done has to be written down before the pass ends.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(12);
 
 /// Adds one. `false` where the list is full: then the application waits on.
 pub async fn add(server: &AuthorizationServer, entry: PendingDeletion, ctx: &Context) -> kube::Result<bool> {
@@ -76,12 +79,16 @@ pub async fn work_off(object: &AuthorizationServer, server: &Server, ctx: &Conte
     let mut done = Vec::new();
     let mut failed: Vec<(String, String)> = Vec::new();
     let mut tried = 0;
+    let began = ctx.now();
     for entry in waiting.iter().take(TRIES) {
+        if ctx.now().duration_since(began) > PATIENCE {
+            break;
+        }
         tried += 1;
         match act(entry, server, ctx).await {
-            Ok(()) => {
+            Ok(what) => {
                 let note = format!(
-                    "registration {} ({}), which had been left behind, is deleted",
+                    "registration {} ({}), which had been left behind, {what}",
                     entry.client_id, entry.display_name
                 );
                 ctx.events.publish(object, Tone::Normal, Reason::Deleted, &note);
@@ -112,16 +119,17 @@ pub async fn work_off(object: &AuthorizationServer, server: &Server, ctx: &Conte
     .await
 }
 
-/// A registration that an application stands for again, or that is the operator's own, is left alone.
-async fn act(entry: &PendingDeletion, server: &Server, ctx: &Context) -> Result<(), ServerError> {
+/// A registration that an application stands for again, or that is the operator's own, is left alone. Gives back what
+/// became of it.
+async fn act(entry: &PendingDeletion, server: &Server, ctx: &Context) -> Result<&'static str, ServerError> {
     let id = ClientId::new(&entry.client_id);
     let connection = server.connection().ok_or(ServerError::Unreachable { what: "not connected" })?;
     let standing = Standing::of_all(server, ctx);
     if standing.wanted(&id) || standing.operators_own(&id) {
-        return Ok(());
+        return Ok("is left: it is in use again");
     }
     match entry.policy {
-        DeletionPolicy::Revoke => revoke(server, &id).await,
-        _ => connection.client.delete(&id).await,
+        DeletionPolicy::Revoke => revoke(server, &id).await.map(|()| "has no secrets any more"),
+        _ => connection.client.delete(&id).await.map(|()| "is deleted"),
     }
 }

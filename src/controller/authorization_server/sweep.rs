@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
+use jiff::SignedDuration;
+
 use super::Asked;
 use crate::api::ExternalApplication;
 use crate::controller::Context;
@@ -15,6 +17,9 @@ use crate::domain::registration::{ClientId, Registered, SecretInfo};
 use crate::domain::sweep::{Swept, due, suspects};
 use crate::domain::validate::desired;
 use crate::server::{AuthorizationServer as _, Lane};
+
+/// How long one sweep reads: the rest comes in the next.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(12);
 
 /// Has every application looked at whose registration is not what it should be.
 pub async fn sweep(server: &Server, asked: &Asked, ctx: &Context) {
@@ -53,7 +58,11 @@ async fn read_some(server: &Server, asked: &Asked, watched: &[(ClientId, Arc<Ext
         read_at.retain(|id, _| by_id.contains_key(id));
         due(&ids, &read_at)
     };
+    let began = ctx.now();
     for id in turn {
+        if ctx.now().duration_since(began) > PATIENCE {
+            return;
+        }
         // Refused when only the people's share of the budget is left, or when the server has trouble: the next sweep
         // goes on where this one ended.
         let Ok(actual) = connection.client.get(&id, Lane::Resync).await else { return };
