@@ -74,11 +74,17 @@ impl Setting {
         .await
     }
 
-    /// How often the operator compares the server with what is wanted.
+    /// How often the operator compares the server with what is wanted. Returns when it has said that it knows.
     pub async fn sweep_every(&self, interval: &str) -> Result<()> {
         let patch = Patch::Merge(json!({"spec": {"driftInterval": interval}}));
-        self.servers().patch(SERVER, &PatchParams::apply(FIELD_MANAGER), &patch).await?;
-        Ok(())
+        let servers = self.servers();
+        servers.patch(SERVER, &PatchParams::apply(FIELD_MANAGER), &patch).await?;
+        eventually("the new interval is known", LIMIT, async || {
+            let server = servers.get(SERVER).await?;
+            let observed = server.status.as_ref().and_then(|status| status.observed_generation);
+            Ok((observed == server.metadata.generation).then_some(()))
+        })
+        .await
     }
 
     /// Processor time used so far, by process.
