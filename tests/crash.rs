@@ -83,7 +83,7 @@ impl Scene {
 }
 
 /// More side effects than any scene has.
-const MOST: usize = 6;
+const MOST: usize = 8;
 
 async fn sweep(scene: Scene, stop: Stop) -> Result<()> {
     let prefix = format!("crash-{scene:?}").to_lowercase();
@@ -92,56 +92,61 @@ async fn sweep(scene: Scene, stop: Stop) -> Result<()> {
     let operator = vec!["--requests-per-minute".into(), "100000".into()];
     let mut world = World::with(&prefix, Variations { gated: true, server, operator, ..Variations::default() }).await?;
     let gate = world.gate.clone().context("the gate")?;
-    let names: Vec<String> = (1..=MOST).map(|effect| format!("app-{effect}")).collect();
+    let names: Vec<String> = (1..=MOST).map(|run| format!("app-{run}")).collect();
     let everyone: Vec<String> = names.iter().cloned().chain(["reference".into()]).collect();
     scene.prepare(&world, &everyone).await?;
     gate.count_anew();
     scene.act(&world, "reference").await?;
     scene.settle(&world, "reference").await?;
-    let effects = gate.counted();
+    // How many effects there are differs by one or two from run to run, such as a status between two looks at the
+    // server, or a write that came second and is made again. So the sweep goes on until two undisturbed runs have had
+    // fewer than that.
+    let (mut reached, mut undisturbed) = (0, vec![gate.counted()]);
+    let effects = gate.latest(gate.counted());
+    let fewer = |undisturbed: &[usize], effect| undisturbed.iter().filter(|effects| **effects < effect).count();
+    for name in &names {
+        let effect = reached + 1;
+        let stopped = interrupt(scene, stop, effect, &mut world, name).await.map_err(|error| {
+            let (saw, tail) = (gate.counted(), last_words(&world.operator.logs()));
+            Error::new(format!("{scene:?} {stop:?} {effect} of {undisturbed:?}: {error}; saw {saw}\n{tail}"))
+        })?;
+        if stopped {
+            reached = effect;
+        } else {
+            undisturbed.push(gate.counted());
+        }
+        if fewer(&undisturbed, reached + 1) > 1 {
+            break;
+        }
+    }
     // The test harness captures the print macros, and the number is for whoever reads the run.
-    let _ = writeln!(
-        std::io::stderr(),
-        "{scene:?}: {effects} side effects {:?}; {stop:?} at each of them",
-        gate.latest(effects)
-    );
-    assert!((2..=MOST).contains(&effects), "{effects} side effects");
-    let mut missed = Vec::new();
-    for (effect, name) in (1..=effects).zip(&names) {
-        gate.arm(effect, stop);
-        scene.act(&world, name).await?;
-        let reached = tokio::select! {
-            reached = gate.reached(LIMIT) => reached.map(|()| true),
-            settled = scene.settle(&world, name) => settled.map(|()| gate.counted() >= effect),
-        };
-        let reached = reached.map_err(|error| {
-            let tail = last_words(&world.operator.logs());
-            Error::new(format!("{scene:?} {stop:?} {effect} of {effects}: {error}; saw {}\n{tail}", gate.counted()))
-        })?;
-        if !reached {
-            // The reference made one effect more, such as a status between two looks at the server. That happens, once:
-            // more often it would be a sweep that leaves something out.
-            missed.push((effect, gate.counted()));
-            gate.thaw();
-            continue;
-        }
-        if matches!(stop, Stop::Before | Stop::After) {
-            world.operator.kill9()?;
-            gate.thaw();
-            world.operator.restart().await?;
-        }
+    let text = format!("{scene:?}: {stop:?} at each of {reached} side effects; undisturbed runs had {undisturbed:?}");
+    let _ = writeln!(std::io::stderr(), "{text}, the first of them {effects:?}");
+    let all = reached > 1 && fewer(&undisturbed, reached + 1) > 1;
+    if all { Ok(()) } else { Err(Error::new(format!("{text}: that was not all"))) }
+}
+
+/// Has the scene stopped at one effect, and fails unless all is well afterwards. Gives back whether it came to that
+/// effect: a run may have fewer.
+async fn interrupt(scene: Scene, stop: Stop, effect: usize, world: &mut World, name: &str) -> Result<bool> {
+    let gate = world.gate.clone().context("the gate")?;
+    gate.arm(effect, stop);
+    scene.act(world, name).await?;
+    let reached = tokio::select! {
+        reached = gate.reached(LIMIT) => reached.map(|()| true),
+        settled = scene.settle(world, name) => settled.map(|()| gate.counted() >= effect),
+    };
+    if !reached? {
         gate.thaw();
-        let settled = scene.settle(&world, name).await;
-        settled.map_err(|error| {
-            let tail = last_words(&world.operator.logs());
-            Error::new(format!("{scene:?} {stop:?} {effect} of {effects}: {error}\n{tail}"))
-        })?;
+        return Ok(false);
     }
-    if missed.iter().any(|(effect, counted)| counted >= effect) || missed.len() > 1 {
-        let what = format!("{missed:?} of {effects} were not reached (effect, effects of that run)");
-        return Err(Error::new(format!("{scene:?} {stop:?}: {what}")));
+    if matches!(stop, Stop::Before | Stop::After) {
+        world.operator.kill9()?;
+        gate.thaw();
+        world.operator.restart().await?;
     }
-    Ok(())
+    gate.thaw();
+    scene.settle(world, name).await.map(|()| true)
 }
 
 /// What is sent is not done, or done without an answer that says so.

