@@ -245,12 +245,15 @@ fn consent_changed(namespace: &str, context: &Context) {
     }
 }
 
-/// Has servers look at their counts, once for many changes.
+/// Has servers look at their counts, once for many changes, and sees to it that no turn is left unused.
 async fn count(context: Arc<Context>) {
     loop {
         tokio::time::sleep(COUNTING).await;
         for key in context.take_stale_counts() {
             context.wake_server(&key);
+        }
+        for server in context.servers.all() {
+            server.turns.call_again();
         }
     }
 }

@@ -59,6 +59,11 @@ impl Turns {
         self.call();
     }
 
+    /// Calls whoever may come, should those who were called before never have come.
+    pub fn call_again(&self) {
+        self.call();
+    }
+
     /// How many wait, by queue.
     pub fn waiting(&self) -> [(&'static str, usize); 2] {
         let state = self.state();

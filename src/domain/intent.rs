@@ -180,7 +180,8 @@ pub fn settle(intent: &Intent, search: &Search, now: Timestamp) -> Settlement {
     }
     match exact.get(search.twins.before) {
         Some(ours) => Settlement::TakeOver((*ours).clone()),
-        None => nothing_found(intent, search, now),
+        // What is there belongs to those before us, whether or not they come to take it.
+        None => remaining(intent.at, SHOWN_AFTER + READ_LAG, now).map_or(Settlement::NothingHappened, Settlement::Wait),
     }
 }
 
@@ -287,7 +288,7 @@ mod tests {
     fn twins_that_crashed_together_share_out_what_they_made_each_by_its_place() {
         let share = |before, ids: &[&str]| {
             let twins = Twins { count: 1, before, latest: Some(NOON) };
-            let search = Search { twins, empty_since: Some(NOON), ..search(ids) };
+            let search = Search { twins, ..search(ids) };
             settle(&intent(), &search, late())
         };
         assert_eq!(share(0, &["id-9", "id-8"]), Settlement::TakeOver(ClientId::new("id-8")));
