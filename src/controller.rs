@@ -177,6 +177,7 @@ impl Context {
             (Some(own), Some(other)) => !own.same_organization(&other),
             _ => false,
         };
+        // One that no pass has come to yet is unknown, not absent.
         for server in self.authorization_servers.state() {
             self.servers.get(&authorization_server::key_of(&server));
         }
@@ -203,12 +204,17 @@ impl Context {
         entry.1
     }
 
-    /// A server is gone: its applications are told.
-    pub fn forget_server(&self, key: &ServerKey) {
-        self.servers.forget(key);
+    /// Has every application of a server looked at, each in its turn.
+    pub fn look_at_all_of(&self, key: &ServerKey) {
         for app in self.applications_of(key) {
             self.look_later(&app);
         }
+    }
+
+    /// A server is gone: its applications are told.
+    pub fn forget_server(&self, key: &ServerKey) {
+        self.servers.forget(key);
+        self.look_at_all_of(key);
     }
 
     /// Forgets all that is only kept for one application.
@@ -225,6 +231,12 @@ impl Context {
         server.turns.forget(&ObjectRef::from_obj(app));
         self.count_anew(key);
     }
+}
+
+/// An application as people name it: `namespace/name`.
+pub fn full_name(app: &ExternalApplication) -> String {
+    let meta = &app.metadata;
+    format!("{}/{}", meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
 }
 
 /// The server that an application names.

@@ -35,7 +35,7 @@ pub async fn reconcile(object: Arc<AuthorizationServer>, ctx: Arc<Context>) -> R
         ctx.kubernetes().guard(&*object, FINALIZER, None).await?;
     }
     if server.saw_terms(terms(&object)) {
-        wake_all(&server.key, &ctx);
+        ctx.look_at_all_of(&server.key);
     }
     let observed = if object.spec.suspend {
         Observed::Trouble(suspended())
@@ -53,7 +53,7 @@ pub async fn reconcile(object: Arc<AuthorizationServer>, ctx: Arc<Context>) -> R
         Observed::NotDue => false,
     };
     if learnt {
-        wake_all(&server.key, &ctx);
+        ctx.look_at_all_of(&server.key);
     }
     let observed = match observed {
         Observed::Asked(asked) => {
@@ -118,12 +118,6 @@ fn terms(object: &AuthorizationServer) -> u64 {
 fn suspended() -> Finding {
     let message = "spec.suspend is true: nothing is asked of the server until it is false".into();
     Finding { reason: Reason::Suspended, message, retry: Retry::OnChange, stalled: false }
-}
-
-fn wake_all(key: &ServerKey, ctx: &Context) {
-    for app in ctx.applications_of(key) {
-        ctx.look_later(&app);
-    }
 }
 
 /// How often a server is compared.

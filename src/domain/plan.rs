@@ -139,6 +139,8 @@ fn register(
     }));
     let gone = |item: &&LeftOver| !item.immutable || item.credential.is_some();
     steps.extend(seen.left_over.iter().filter(gone).map(|item| Step::RemoveOutput(item.output.clone())));
+    // What is about to be published speaks of another registration: none of these is the current one.
+    steps.extend(all_but_the_latest(valid, seen, |_| None));
     steps
 }
 
@@ -300,14 +302,25 @@ fn left_over(
 /// one before the current stays, for what is being replaced while the current one comes into use.
 fn superseded(valid: &Valid, id: &ClientId, secret: Option<&(SecretId, ClientSecret)>, seen: &Observed) -> Vec<Step> {
     let (facts, key) = (valid.facts(id), secret.map(|(id, secret)| Key { id, secret }));
+    let current = |output: &ResolvedOutput| render(output, &facts, key).ok().map(|current| current.name);
+    all_but_the_latest(valid, seen, current)
+}
+
+/// The versions of immutable ConfigMaps that are neither current nor the latest of the others.
+fn all_but_the_latest(
+    valid: &Valid,
+    seen: &Observed,
+    current: impl Fn(&ResolvedOutput) -> Option<String>,
+) -> Vec<Step> {
     let mut steps = Vec::new();
     for output in valid.outputs.iter().filter(|output| output.immutable && output.kind == OutputKind::ConfigMap) {
-        let Ok(current) = render(output, &facts, key) else { continue };
+        let current = current(output);
         let mut old: Vec<&LeftOver> = seen
             .left_over
             .iter()
             .filter(|item| item.immutable && item.credential.is_none() && item.output.kind == output.kind)
-            .filter(|item| outputs::is_version_of(&output.name, &item.output.name) && item.output.name != current.name)
+            .filter(|item| outputs::is_version_of(&output.name, &item.output.name))
+            .filter(|item| current.as_ref() != Some(&item.output.name))
             .collect();
         old.sort_by_key(|item| std::cmp::Reverse((item.created_at, &item.output.name)));
         steps.extend(old.into_iter().skip(1).map(|item| Step::RemoveOutput(item.output.clone())));

@@ -17,7 +17,7 @@ use crate::controller::authorization_server::pending;
 use crate::controller::events::Tone;
 use crate::controller::kubernetes::{is_conflict, is_not_found};
 use crate::controller::servers::{Server, finding};
-use crate::controller::{Context, server_key};
+use crate::controller::{Context, full_name, server_key};
 use crate::domain::credentials::whole;
 use crate::domain::farewell::{Farewell, Leaving, decide, patience, policy, wait_or_hand_over};
 use crate::domain::intent::{self, Settlement, settle};
@@ -111,11 +111,7 @@ pub async fn orphaned(app: &ExternalApplication, made: Option<&ClientId>, ctx: &
     {
         farewell = wait_or_hand_over(&leaving, &finding(&error));
     }
-    let whose = format!(
-        "{}/{}",
-        app.metadata.namespace.as_deref().unwrap_or_default(),
-        app.metadata.name.as_deref().unwrap_or_default()
-    );
+    let whose = full_name(app);
     match farewell {
         Farewell::HandOver { because, .. } => {
             pending::add(&object, entry(app, &id, &leaving, because), ctx).await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::api::ExternalApplication;
 use crate::controller::servers::{Server, ServerKey};
-use crate::controller::{Context, server_key};
+use crate::controller::{Context, full_name, server_key};
 use crate::domain::intent::{Intent, Twins};
 use crate::domain::observed::{status_client_id, unsettled_intent};
 use crate::domain::registration::ClientId;
@@ -42,11 +42,7 @@ impl<'a> Standing<'a> {
         let theirs = |other: &&Arc<ExternalApplication>| {
             status_client_id(other).as_ref() == Some(id) || claimed.as_deref() == other.metadata.uid.as_deref()
         };
-        let name = |other: &Arc<ExternalApplication>| {
-            let meta = &other.metadata;
-            format!("{}/{}", meta.namespace.as_deref().unwrap_or(""), meta.name.as_deref().unwrap_or(""))
-        };
-        self.others.iter().find(theirs).map(name)
+        self.others.iter().find(theirs).map(|other| full_name(other))
     }
 
     /// Whether an application that stays stands for it, or asks for it.

@@ -8,11 +8,11 @@ use kube::runtime::controller::Action;
 use super::connect::{self, Observed};
 use super::{pending, report};
 use crate::api::AuthorizationServer;
-use crate::controller::Context;
 use crate::controller::application::Error;
 use crate::controller::events::Tone;
 use crate::controller::kubernetes::is_conflict;
 use crate::controller::servers::Server;
+use crate::controller::{Context, full_name};
 use crate::domain::farewell::patience;
 use crate::domain::observed::{Finding, Retry, may_have_registration, wants_abandon};
 use crate::domain::reason::Reason;
@@ -40,14 +40,14 @@ pub async fn depart(
             Observed::NotDue => false,
         };
         if learnt {
-            super::wake_all(&server.key, ctx);
+            ctx.look_at_all_of(&server.key);
         }
         if !server.in_trouble() {
             pending::work_off(object, server, ctx).await?;
         }
     }
     if object.spec.suspend && server.settle(None, Some(super::suspended())) {
-        super::wake_all(&server.key, ctx);
+        ctx.look_at_all_of(&server.key);
     }
     let obstacle = if abandon { None } else { obstacle(object, &applications, left_behind, ctx) };
     if let Some(finding) = obstacle {
@@ -70,8 +70,7 @@ pub async fn depart(
     }
     match ctx.kubernetes().release(object, FINALIZER).await {
         Ok(()) => {
-            ctx.servers.forget(&server.key);
-            super::wake_all(&server.key, ctx);
+            ctx.forget_server(&server.key);
             Ok((Action::await_change(), "done"))
         }
         Err(error) if is_conflict(&error) => Ok((Action::requeue(Duration::from_millis(200)), "waiting")),
@@ -86,14 +85,7 @@ fn obstacle(
     ctx: &Context,
 ) -> Option<Finding> {
     if !applications.is_empty() {
-        let names: Vec<String> = applications
-            .iter()
-            .take(5)
-            .map(|app| {
-                let meta = &app.metadata;
-                format!("{}/{}", meta.namespace.as_deref().unwrap_or(""), meta.name.as_deref().unwrap_or(""))
-            })
-            .collect();
+        let names: Vec<String> = applications.iter().take(5).map(|app| full_name(app)).collect();
         let message = format!(
             "{} applications still use this server ({}{}): delete them first, or annotate with {}=true to leave their registrations to themselves",
             applications.len(),

@@ -142,3 +142,28 @@ fn an_object_that_others_added_to_is_left_alone() {
     edit(&mut object, "extra", "x");
     assert_eq!(steps(&app, &observed().unread("id-9").output(object)), [""; 0]);
 }
+
+#[test]
+fn of_the_versions_without_a_credential_the_current_and_the_one_before_stay() {
+    let spec = serde_json::json!([{"name": "x", "immutable": true}]);
+    let mut app = public();
+    app.spec.outputs = serde_json::from_value(spec).expect("outputs");
+    let app = settled(app, "id-9", "1");
+    let current = published(&app, "id-9", "1");
+    let seen = |names: &[&str]| {
+        let mut seen = observed().left_over(published(&app, "id-9", "1"), true);
+        for name in names {
+            let mut old = published(&app, "id-9", "1");
+            old.name = (*name).into();
+            seen = seen.left_over(old, true);
+        }
+        seen
+    };
+    let two = ["x-00000001", "x-00000002"];
+    assert_eq!(steps(&app, &seen(&two[..1]).unread("id-9")), [""; 0]);
+    assert_eq!(steps(&app, &seen(&two).unread("id-9")), ["remove x-00000001"]);
+    // Nothing of a registration that is gone is current.
+    let again = steps(&app, &seen(&two).missing("id-9"));
+    let removed: Vec<&String> = again.iter().filter(|step| step.starts_with("remove")).collect();
+    assert_eq!(removed.len(), 2, "{again:?}, beside {}", current.name);
+}
