@@ -5,7 +5,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// The statements that lead from format `n` to `n + 1`, in order. Entries are only ever added.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
 CREATE TABLE settings (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL
@@ -41,7 +42,17 @@ CREATE TABLE secrets (
     expires     INTEGER
 ) STRICT;
 CREATE INDEX secrets_of_application ON secrets (application);
-"];
+",
+    "
+CREATE TABLE people (
+    id            TEXT PRIMARY KEY,
+    email         TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    name          TEXT NOT NULL,
+    administrator INTEGER NOT NULL DEFAULT 0,
+    password      TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+",
+];
 
 /// Brings the tables up to date in one transaction.
 pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
