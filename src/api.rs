@@ -12,10 +12,12 @@ pub mod api_resource;
 pub mod authorization_server;
 pub mod common;
 pub mod external_application;
+pub mod role_assignment;
 
 pub use api_resource::{ApiResource, ApiResourceSpec, ApiResourceStatus};
 pub use authorization_server::{AuthorizationServer, AuthorizationServerSpec, AuthorizationServerStatus};
 pub use external_application::{ExternalApplication, ExternalApplicationSpec, ExternalApplicationStatus};
+pub use role_assignment::{RoleAssignment, RoleAssignmentSpec, RoleAssignmentStatus};
 
 /// The API group of every kind here, and the prefix of every annotation and label.
 pub const GROUP: &str = "extapp.dev";
@@ -28,7 +30,12 @@ pub const PENDING: &str = "extapp.dev/pending";
 
 /// The definitions of every kind, in the order in which they are printed and installed.
 pub fn definitions() -> Vec<CustomResourceDefinition> {
-    vec![finished(AuthorizationServer::crd()), finished(ExternalApplication::crd()), finished(ApiResource::crd())]
+    vec![
+        finished(AuthorizationServer::crd()),
+        finished(ExternalApplication::crd()),
+        finished(RoleAssignment::crd()),
+        finished(ApiResource::crd()),
+    ]
 }
 
 /// What the derive cannot say. A new object has `status.observedGeneration: -1`, so that tools which follow kstatus do
