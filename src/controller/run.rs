@@ -25,9 +25,9 @@ use super::owned::OwnedIndex;
 use super::presence;
 use super::servers::{ServerKey, Servers};
 use super::watch::{Synced, Watching, drive};
-use super::{Context, Settings, application, authorization_server};
+use super::{Context, Settings, application, authorization_server, role_assignment};
 use crate::api::external_application::OutputKind;
-use crate::api::{ApiResource, AuthorizationServer, ExternalApplication};
+use crate::api::{ApiResource, AuthorizationServer, ExternalApplication, RoleAssignment};
 use crate::domain::observed::was_settled;
 use crate::domain::outputs::MANAGED_BY;
 use crate::metrics::{Kind, Metrics};
@@ -72,10 +72,14 @@ pub fn start(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: &C
     let (application_store, applications) = reflector::store();
     let (server_store, servers) = reflector::store();
     let (resource_store, resources) = reflector::store();
+    let (permit_store, permits) = reflector::store();
     let (namespace_store, namespaces) = reflector::store();
     let (wake_applications, woken_applications) = unbounded();
     let (wake_servers, woken_servers) = unbounded();
+    let (wake_permits, woken_permits) = unbounded();
     let concurrency = usize::from(settings.concurrency.max(1));
+    // A server that hangs may hold up most of the passes, never all.
+    let turns = concurrency - concurrency / 4;
     let context = Arc::new(Context {
         client,
         metrics,
@@ -83,10 +87,10 @@ pub fn start(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: &C
         applications: application_store,
         authorization_servers: server_store,
         resources: resource_store,
+        role_assignments: permit_store,
         namespaces: namespace_store,
         owned: OwnedIndex::default(),
-        // A server that hangs may hold up most of the passes, never all.
-        servers: Servers::new(concurrency - concurrency / 4, wake_applications.clone(), settings.clock.clone()),
+        servers: Servers::new(turns, wake_applications.clone(), wake_permits.clone(), settings.clock.clone()),
         budgets: BudgetRegistry::default(),
         retries: super::retry::Retries::default(),
         held: Mutex::default(),
@@ -97,30 +101,32 @@ pub fn start(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: &C
         stale_counts: Mutex::default(),
         wake_applications,
         wake_servers,
+        wake_permits,
         settings,
     });
     let tasks = TaskTracker::new();
     let spawn = Spawner { tasks: &tasks, stop };
     spawn.until_stopped("events", writer);
-    primary(&spawn, &watching, &context, applications, servers);
+    watch_applications(&spawn, &watching, &context, applications);
+    watch_servers(&spawn, &watching, &context, servers);
+    watch_permits(&spawn, &watching, &context, permits);
     secondary(&spawn, &watching, &context, resources, namespaces);
     let kind = Primary { kind: "ExternalApplication", synced: synced.clone(), context: context.clone() };
     spawn.controller(kind.clone(), context.applications.clone(), woken_applications, application::reconcile);
+    let permits = Primary { kind: "RoleAssignment", ..kind.clone() };
+    spawn.controller(permits, context.role_assignments.clone(), woken_permits, role_assignment::reconcile);
     let kind = Primary { kind: "AuthorizationServer", ..kind };
     spawn.controller(kind, context.authorization_servers.clone(), woken_servers, authorization_server::reconcile);
     Operator { ready: synced.flag(), context, tasks }
 }
 
-/// The two kinds that are reconciled: a change that matters wakes the object.
-fn primary(
+fn watch_applications(
     spawn: &Spawner<'_>,
     watching: &Watching,
     context: &Arc<Context>,
     applications: reflector::store::Writer<ExternalApplication>,
-    servers: reflector::store::Writer<AuthorizationServer>,
 ) {
-    let config = watcher::Config::default();
-    let events = watching.namespaced::<ExternalApplication>("ExternalApplication", &config);
+    let events = watching.namespaced::<ExternalApplication>("ExternalApplication", &watcher::Config::default());
     let shared = context.clone();
     let mut listed = presence::Listed::default();
     let (gone, orphans) = unbounded();
@@ -132,22 +138,62 @@ fn primary(
     });
     spawn.until_stopped("orphans", presence::clean_up(orphans, context.clone()));
     let shared = context.clone();
-    let touched = move |reference: ObjectRef<ExternalApplication>| {
-        if let Some(app) = shared.applications.get(&reference) {
+    let (mut changes, mut matters) = (Changes::new(changes::acted_on), Changes::new(role_assignment::watch::matters));
+    let each = move |event: &Event<ExternalApplication>| {
+        for app in changes.take(event).iter().filter_map(|reference| shared.applications.get(reference)) {
             changed(&app, &shared);
         }
+        for app in matters.take(event).iter().filter_map(|reference| shared.applications.get(reference)) {
+            role_assignment::watch::application_changed(&app, &shared);
+        }
+        if let Event::Delete(app) = event {
+            role_assignment::watch::application_changed(app, &shared);
+        }
     };
-    spawn.until_stopped("applications", filled(applications, events, changes::acted_on, touched, |_| ()));
-    let events = watching.namespaced::<AuthorizationServer>("AuthorizationServer", &config);
+    spawn.until_stopped("applications", filled(applications, events, each));
+}
+
+fn watch_servers(
+    spawn: &Spawner<'_>,
+    watching: &Watching,
+    context: &Arc<Context>,
+    servers: reflector::store::Writer<AuthorizationServer>,
+) {
+    let events = watching.namespaced::<AuthorizationServer>("AuthorizationServer", &watcher::Config::default());
     let shared = context.clone();
-    let key = |reference: ObjectRef<AuthorizationServer>| ServerKey {
-        namespace: reference.namespace.unwrap_or_default(),
-        name: reference.name,
+    let mut changes = Changes::new(changes::acted_on);
+    let each = move |event: &Event<AuthorizationServer>| {
+        for reference in changes.take(event) {
+            let namespace = reference.namespace.unwrap_or_default();
+            shared.wake_server(&ServerKey { namespace, name: reference.name });
+        }
+        if let Event::Delete(server) = event {
+            shared.forget_server(&authorization_server::key_of(server));
+        }
     };
-    let touched = move |reference| shared.wake_server(&key(reference));
+    spawn.until_stopped("servers", filled(servers, events, each));
+}
+
+fn watch_permits(
+    spawn: &Spawner<'_>,
+    watching: &Watching,
+    context: &Arc<Context>,
+    permits: reflector::store::Writer<RoleAssignment>,
+) {
+    let events = watching.namespaced::<RoleAssignment>("RoleAssignment", &watcher::Config::default());
     let shared = context.clone();
-    let gone = move |reference| shared.forget_server(&key(reference));
-    spawn.until_stopped("servers", filled(servers, events, changes::acted_on, touched, gone));
+    let mut changes = Changes::new(changes::acted_on);
+    let each = move |event: &Event<RoleAssignment>| {
+        for object in changes.take(event).iter().filter_map(|reference| shared.role_assignments.get(reference)) {
+            role_assignment::watch::changed(&object, &shared);
+        }
+        match event {
+            Event::Apply(object) => role_assignment::watch::noticed(object, &shared),
+            Event::Delete(object) => role_assignment::watch::gone(object, &shared),
+            Event::Init | Event::InitApply(_) | Event::InitDone => {}
+        }
+    };
+    spawn.until_stopped("roleassignments", filled(permits, events, each));
 }
 
 /// What a person changed is looked at now. What is as the last report left it, as at a start, has time.
@@ -159,30 +205,19 @@ fn changed(app: &ExternalApplication, context: &Context) {
     }
 }
 
-/// Fills a store, and tells of the objects in which something changed that is acted on, and of those that are gone.
+/// Fills a store, and tells of each event after the store has taken it in.
 async fn filled<K>(
     writer: reflector::store::Writer<K>,
     events: impl futures::Stream<Item = Event<K>> + Send + 'static,
-    digest: fn(&K) -> u64,
-    mut touched: impl FnMut(ObjectRef<K>) + Send,
-    mut gone: impl FnMut(ObjectRef<K>) + Send,
+    each: impl FnMut(&Event<K>) + Send,
 ) where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
 {
-    let mut changes = Changes::new(digest);
     let events = reflector::reflector(writer, events.map(Ok::<_, watcher::Error>));
-    drive(events.filter_map(async |event| event.ok()), |event| {
-        for reference in changes.take(event) {
-            touched(reference);
-        }
-        if let Event::Delete(object) = event {
-            gone(ObjectRef::from_obj(object));
-        }
-    })
-    .await;
+    drive(events.filter_map(async |event| event.ok()), each).await;
 }
 
-/// What is watched beside the two kinds that are reconciled.
+/// What is watched beside the kinds that are reconciled.
 fn secondary(
     spawn: &Spawner<'_>,
     watching: &Watching,
@@ -197,21 +232,20 @@ fn secondary(
     let maps: Stream<PartialObjectMeta<ConfigMap>> = watching.namespaced("ConfigMap", &ours);
     spawn.until_stopped("configmaps", owned(maps, OutputKind::ConfigMap, context.clone()));
     let shared = context.clone();
-    let events =
-        reflector::reflector(resources, watching.namespaced("ApiResource", &config).map(Ok::<_, watcher::Error>));
-    spawn.until_stopped("apiresources", async move {
-        drive(events.filter_map(async |event| event.ok()), |event| catalogue_changed(event, &shared)).await;
-    });
+    let each = move |event: &Event<ApiResource>| catalogue_changed(event, &shared);
+    spawn.until_stopped("apiresources", filled(resources, watching.namespaced("ApiResource", &config), each));
     let shared = context.clone();
     let listed = watching.synced.flag();
-    let touched = move |namespace: ObjectRef<PartialObjectMeta<Namespace>>| {
-        // At the start every application is looked at anyway.
-        if listed.load(Ordering::Acquire) {
-            consent_changed(&namespace.name, &shared);
+    let mut changes = Changes::new(changes::labels);
+    let each = move |event: &Event<PartialObjectMeta<Namespace>>| {
+        for namespace in changes.take(event) {
+            // At the start every application is looked at anyway.
+            if listed.load(Ordering::Acquire) {
+                consent_changed(&namespace.name, &shared);
+            }
         }
     };
-    let events = watching.cluster("Namespace", &config);
-    spawn.until_stopped("namespaces", filled(namespaces, events, changes::labels, touched, |_| ()));
+    spawn.until_stopped("namespaces", filled(namespaces, watching.cluster("Namespace", &config), each));
     spawn.until_stopped("counts", count(context.clone()));
 }
 
@@ -243,6 +277,11 @@ fn consent_changed(namespace: &str, context: &Context) {
             context.look_later(&app);
         }
     }
+    for object in context.role_assignments.state() {
+        if object.metadata.namespace.as_deref() == Some(namespace) {
+            context.permit_later(&object);
+        }
+    }
 }
 
 /// Has servers look at their counts, once for many changes, and sees to it that no turn is left unused.
@@ -254,6 +293,7 @@ async fn count(context: Arc<Context>) {
         }
         for server in context.servers.all() {
             server.turns.call_again();
+            server.permit_turns.call_again();
         }
     }
 }
