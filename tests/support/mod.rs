@@ -12,6 +12,8 @@ pub mod local_cloud;
 pub mod namespace;
 pub mod operator;
 #[cfg(test)]
+pub mod orchestrator;
+#[cfg(test)]
 pub mod outcome;
 pub mod peers;
 pub mod process;

@@ -298,7 +298,7 @@ fn two_that_disagree_both_say_so_and_change_nothing_where_they_differ() {
     let one = assignment("one", &["Auditor"], &[("Shared", &["Queue Reader"]), ("Shared/People", &["Auditor"])]);
     let other = assignment("other", &["Allow to be Automation User"], &[("Shared", &["Queue Writer"])]);
     let world = World::new().with("me", &[], &[]);
-    let (first, second) = (world.assess(&one, &[other.clone()]), world.assess(&other, &[one]));
+    let (first, second) = (world.assess(&one, std::slice::from_ref(&other)), world.assess(&other, &[one]));
     assert_eq!(reasons(&first), [Reason::AssignmentConflict, Reason::AssignmentConflict]);
     assert_eq!(reasons(&second), [Reason::AssignmentConflict, Reason::AssignmentConflict]);
     let undisputed = Step::SetFolderRoles { user: Some(ME), folders: vec![(FolderId(12), vec![RoleId(4)])] };
