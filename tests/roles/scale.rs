@@ -8,7 +8,7 @@ use crate::support::world::Variations;
 
 #[tokio::test]
 async fn folders_and_roles_beyond_the_first_page_are_found_without_a_request_for_each() -> Result<()> {
-    let cloud = vec!["--page-size".into(), "25".into()];
+    let cloud = vec!["--largest-page".into(), "25".into()];
     let office = Office::new("roles-pages", Variations { cloud, ..Variations::default() }).await?;
     let tenant = office.tenant().await?;
     for number in 0..60 {

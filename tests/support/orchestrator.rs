@@ -69,8 +69,9 @@ impl<'a> Tenant<'a> {
     }
 
     pub async fn folder_id(&self, path: &str) -> Result<i64> {
-        let quoted = path.replace('\'', "''");
-        let url = format!("/odata/Folders?$filter=FullyQualifiedName eq '{quoted}'");
+        let quoted = format!("FullyQualifiedName eq '{}'", path.replace('\'', "''"));
+        let filter: String = url::form_urlencoded::byte_serialize(quoted.as_bytes()).collect();
+        let url = format!("/odata/Folders?$filter={filter}");
         let found = self.call(Method::GET, &url, None).await?;
         found["value"][0]["Id"].as_i64().context(format!("no folder {path}: {found}"))
     }
