@@ -129,7 +129,8 @@ async fn roles_are_changed_narrowed_moved_and_removed_as_the_spec_says() -> Resu
 
 #[tokio::test]
 async fn a_role_holds_below_its_folder_and_a_folder_with_an_awkward_name_is_found() -> Result<()> {
-    let office = Office::new("roles-tree", Variations::default()).await?;
+    let server = "  driftInterval: 2s\n".into();
+    let office = Office::new("roles-tree", Variations { server, ..Variations::default() }).await?;
     let below = office.tenant().await?.folder("Shared/Finance/O'Neil & Söhne (50%)").await?;
     let deeper = office.tenant().await?.folder("Shared/Finance/O'Neil & Söhne (50%)/財務").await?;
     office.register("other").await?;
