@@ -8,6 +8,7 @@ mod control_plane;
 mod crash;
 mod docs;
 mod drift;
+mod duties;
 mod foreign_clients;
 mod interrupted;
 mod life;
