@@ -9,6 +9,7 @@ mod crash;
 mod docs;
 mod drift;
 mod duties;
+mod examples;
 mod foreign_clients;
 mod interrupted;
 mod life;
