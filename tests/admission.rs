@@ -1,6 +1,6 @@
 //! What the API server says to people's manifests: the definitions' own rules, as they are installed.
 
-use extapp::api::{ApiResource, AuthorizationServer, ExternalApplication, definitions};
+use extapp::api::{ApiResource, AuthorizationServer, ExternalApplication, RoleAssignment, definitions};
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client};
@@ -11,6 +11,7 @@ use crate::support::{Context, ControlPlane, Error, Result, TestNamespace, apply_
 
 const WRONG: &str = include_str!("admission/wrong.yaml");
 const WHOLE: &str = include_str!("admission/whole.yaml");
+const KINDS: [&str; 4] = ["AuthorizationServer", "ExternalApplication", "RoleAssignment", "ApiResource"];
 
 #[derive(serde::Deserialize)]
 struct Wrong {
@@ -29,6 +30,9 @@ fn base(kind: &str) -> Value {
         "ExternalApplication" => json!({
             "serverRef": {"name": "cloud"}, "type": "Confidential",
             "resources": [{"name": "UiPath.Orchestrator", "applicationScopes": ["OR.Queues"]}]
+        }),
+        "RoleAssignment" => json!({
+            "applicationRef": {"name": "sample"}, "tenant": "DefaultTenant", "roles": ["Allow to be Automation User"]
         }),
         _ => json!({"serverRef": {"name": "cloud"}, "identifier": "UiPath.Orchestrator"}),
     };
@@ -93,7 +97,7 @@ async fn answer(client: &Client, namespace: &TestNamespace, manifest: &Value) ->
 #[tokio::test]
 async fn a_wrong_manifest_is_answered_with_what_to_write_instead() -> Result<()> {
     let (_, namespace, client) = installed().await?;
-    for kind in ["AuthorizationServer", "ExternalApplication", "ApiResource"] {
+    for kind in KINDS {
         assert_eq!(answer(&client, &namespace, &base(kind)).await?, "", "the base of {kind} is right");
     }
     let cases: Vec<Wrong> = serde_saphyr::from_str(WRONG)?;
@@ -122,15 +126,17 @@ async fn every_field_is_taken_and_kept() -> Result<()> {
     assert_eq!(serde_json::to_value(server.get("cloud").await?.spec)?, written[0]["spec"]);
     let application: Api<ExternalApplication> = Api::namespaced(client.clone(), namespace.name());
     assert_eq!(serde_json::to_value(application.get("whole").await?.spec)?, written[1]["spec"]);
-    let resource: Api<ApiResource> = Api::namespaced(client, namespace.name());
+    let resource: Api<ApiResource> = Api::namespaced(client.clone(), namespace.name());
     assert_eq!(serde_json::to_value(resource.get("orchestrator").await?.spec)?, written[2]["spec"]);
+    let assignment: Api<RoleAssignment> = Api::namespaced(client, namespace.name());
+    assert_eq!(serde_json::to_value(assignment.get("permitted").await?.spec)?, written[3]["spec"]);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_fresh_object_is_not_taken_for_a_current_one() -> Result<()> {
     let (_, namespace, client) = installed().await?;
-    for kind in ["AuthorizationServer", "ExternalApplication", "ApiResource"] {
+    for kind in KINDS {
         let made = apply_yaml_in(&client, namespace.name(), &base(kind).to_string()).await?;
         assert_eq!(made[0].data["status"]["observedGeneration"], json!(-1), "{kind}");
         assert_eq!(made[0].data["spec"].get("suspend"), (kind != "ApiResource").then_some(&json!(false)), "{kind}");
@@ -179,6 +185,30 @@ async fn what_cannot_change_says_so_and_the_rest_can() -> Result<()> {
 }
 
 #[tokio::test]
+async fn an_assignment_keeps_its_application_and_tenant_while_its_roles_come_and_go() -> Result<()> {
+    let (_, namespace, client) = installed().await?;
+    apply_yaml_in(&client, namespace.name(), &base("RoleAssignment").to_string()).await?;
+    let assignment = api(&client, &namespace, "RoleAssignment");
+    for (spec, says) in [
+        (json!({"applicationRef": {"name": "else"}}), "applicationRef is immutable: delete this object"),
+        (json!({"tenant": "Else"}), "tenant is immutable: delete this object, and make another for the other tenant"),
+        (json!({"roles": null}), "to take everything away, delete this object"),
+    ] {
+        let said = patched(&assignment, "sample", &json!({"spec": spec})).await?;
+        assert!(said.contains(says), "{spec}: {said}");
+    }
+    for spec in [
+        json!({"folders": [{"path": "Shared", "roles": ["Queue Reader"]}]}),
+        json!({"roles": null}),
+        json!({"roles": ["Tenant Administrator"], "folders": null}),
+        json!({"management": "Observe", "suspend": true}),
+    ] {
+        assert_eq!(patched(&assignment, "sample", &json!({"spec": spec})).await?, "", "{spec}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn two_people_can_each_keep_their_own_entry_of_a_list() -> Result<()> {
     let (_, namespace, client) = installed().await?;
     let application = api(&client, &namespace, "ExternalApplication");
@@ -209,7 +239,7 @@ async fn two_people_can_each_keep_their_own_entry_of_a_list() -> Result<()> {
 #[tokio::test]
 async fn kubectl_get_shows_what_people_ask_for_first() -> Result<()> {
     let (control_plane, namespace, client) = installed().await?;
-    for kind in ["AuthorizationServer", "ExternalApplication", "ApiResource"] {
+    for kind in KINDS {
         apply_yaml_in(&client, namespace.name(), &base(kind).to_string()).await?;
     }
     let status = json!({"status": {
@@ -235,7 +265,11 @@ async fn kubectl_get_shows_what_people_ask_for_first() -> Result<()> {
     assert!(wide[1].contains(&"sample-oauth".to_owned()) && wide[1].contains(&"all is well".to_owned()), "{wide:?}");
     assert_eq!(rows(&["authsrv"])?[0], ["NAME", "READY", "REASON", "URL", "ORGANIZATION", "APPLICATIONS", "AGE"]);
     assert_eq!(rows(&["apires"])?[0], ["NAME", "READY", "IDENTIFIER", "SERVER", "SCOPES", "APPLICATIONS", "AGE"]);
+    let assignments = rows(&["roleassign", "-o", "wide"])?;
+    let columns = ["NAME", "READY", "REASON", "APPLICATION", "TENANT", "PRINCIPAL", "MESSAGE", "AGE"];
+    assert_eq!(assignments[0], columns);
+    assert!(assignments[1].contains(&"sample".to_owned()) && assignments[1].contains(&"DefaultTenant".to_owned()));
     let category = rows(&["oauth", "-o", "name"])?;
-    assert_eq!(category.len(), 3, "`kubectl get oauth` finds all kinds: {category:?}");
+    assert_eq!(category.len(), KINDS.len(), "`kubectl get oauth` finds all kinds: {category:?}");
     Ok(())
 }

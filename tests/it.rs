@@ -8,6 +8,8 @@ mod control_plane;
 mod crash;
 mod docs;
 mod drift;
+mod duties;
+mod examples;
 mod foreign_clients;
 mod interrupted;
 mod life;

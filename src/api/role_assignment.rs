@@ -51,8 +51,8 @@ pub struct RoleAssignmentSpec {
     #[schemars(length(min = 1, max = 128))]
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message("tenant is immutable: delete this object, and make another for the other tenant"))]
-    #[x_kube(validation = Rule::new(r"self.matches('^[^\\s/\\\\?#%\\x00-\\x1f\\x7f][^/\\\\?#%\\x00-\\x1f\\x7f]*$') && self != '.' && self != '..'")
-        .message("tenant must be the tenant's name: no slash, `?`, `#` or `%`, and no white space at its beginning"))]
+    #[x_kube(validation = Rule::new(r"self.matches('^[^/\\\\?#%\\x00-\\x1f\\x7f]+$') && !self.matches('^\\s|\\s$') && self != '.' && self != '..'")
+        .message("tenant must be the tenant's name: no slash, `?`, `#` or `%`, and no white space at its ends"))]
     pub tenant: String,
     /// Roles in the tenant, by name. An assignment without any leaves the tenant's roles to another assignment of the
     /// same application that lists some; where there is none, none are assigned.

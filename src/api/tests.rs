@@ -271,3 +271,69 @@ fn the_rules_of_a_server_hold_in_both_directions() {
     let server: AuthorizationServer = serde_json::from_value(nothing).expect("a server");
     assert!(server.validate_cel().expect_err("refused").to_string().contains("set spec.uipath"));
 }
+
+fn assignment(object: &Value) -> RoleAssignment {
+    serde_json::from_value(object.clone()).expect("an assignment")
+}
+
+fn assigned() -> Value {
+    json!({
+        "apiVersion": "extapp.dev/v1alpha1", "kind": "RoleAssignment", "metadata": {"name": "a"},
+        "spec": {"applicationRef": {"name": "b"}, "tenant": "DefaultTenant", "roles": ["Allow to be Automation User"]}
+    })
+}
+
+#[test]
+fn the_rules_of_an_assignment_hold_in_both_directions() {
+    let said = |changes: &[(&str, Value)]| {
+        assignment(&with(assigned(), changes)).validate_cel().err().map(|e| e.to_string()).unwrap_or_default()
+    };
+    let folder = |path: &str| json!([{"path": path, "roles": ["Queue Reader"]}]);
+    assert_eq!(said(&[]), "");
+    assert!(
+        said(&[("/spec/roles", json!([]))]).contains("list at least one role of the tenant in `roles`, or one folder")
+    );
+    assert!(said(&[("/spec/roles", json!([])), ("/spec/folders", json!([]))]).contains("delete this object"));
+    assert_eq!(said(&[("/spec/roles", json!([])), ("/spec/folders", folder("Shared"))]), "");
+    for tenant in ["DefaultTenant", "a", "Zürich & Bern", "O'Brien", "10.1"] {
+        assert_eq!(said(&[("/spec/tenant", json!(tenant))]), "", "{tenant}");
+    }
+    for tenant in ["a/b", "a\\b", "a?b", "a#b", "a%2fb", " a", "a ", "a\tb", ".", "..", "a\u{7f}"] {
+        assert!(said(&[("/spec/tenant", json!(tenant))]).contains("must be the tenant's name"), "{tenant:?}");
+    }
+    for path in ["Shared", "Shared/Finance", "O'Brien/Übung", "a b/c", "a%b", "50% / 50%"] {
+        assert_eq!(said(&[("/spec/folders", folder(path))]), "", "{path}");
+    }
+    for path in ["/Shared", "Shared/", "/", "Shared\n", "a\tb"] {
+        assert!(said(&[("/spec/folders", folder(path))]).contains("names from the top folder down"), "{path:?}");
+    }
+}
+
+#[test]
+fn an_assignment_keeps_its_application_and_its_tenant() {
+    let old = assignment(&assigned());
+    let update = |changes: &[(&str, Value)]| {
+        let new = assignment(&with(assigned(), changes));
+        new.validate_cel_update(&old).err().map(|errors| errors.to_string()).unwrap_or_default()
+    };
+    assert!(update(&[("/spec/applicationRef", json!({"name": "c"}))]).contains("applicationRef is immutable"));
+    assert!(update(&[("/spec/tenant", json!("Other"))]).contains("tenant is immutable"));
+    assert_eq!(update(&[("/spec/roles", json!(["Tenant Administrator"])), ("/spec/suspend", json!(true))]), "");
+}
+
+#[test]
+fn a_catalogue_object_keeps_its_server_and_its_identifier() {
+    let base = json!({
+        "apiVersion": "extapp.dev/v1alpha1", "kind": "ApiResource", "metadata": {"name": "a"},
+        "spec": {"serverRef": {"name": "cloud"}, "identifier": "Invoices"}
+    });
+    let of = |changes: &[(&str, Value)]| -> ApiResource {
+        serde_json::from_value(with(base.clone(), changes)).expect("a resource")
+    };
+    let update = |changes: &[(&str, Value)]| {
+        of(changes).validate_cel_update(&of(&[])).err().map(|errors| errors.to_string()).unwrap_or_default()
+    };
+    assert!(update(&[("/spec/serverRef", json!({"name": "else"}))]).contains("serverRef is immutable"));
+    assert!(update(&[("/spec/identifier", json!("Else"))]).contains("identifier is immutable"));
+    assert_eq!(update(&[("/spec/displayName", json!("Else"))]), "");
+}

@@ -6,7 +6,8 @@ use crate::controller::rbac::manifest;
 
 /// Prints exactly the permissions that the operator needs, ready for `kubectl apply -f -`
 ///
-/// A namespace, a service account, roles and bindings. With --namespaces, Secrets and everything else that can be is
+/// A namespace, a service account, roles and bindings; and ClusterRoles for people, which grant nothing until they are
+/// bound: application registrar, permission administrator, server administrator, viewer. With --namespaces, Secrets and everything else that can be is
 /// granted in those namespaces alone, for an operator that runs with --watch-namespaces.
 #[derive(Debug, clap::Args)]
 pub struct Args {

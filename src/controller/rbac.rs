@@ -4,6 +4,8 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+pub mod duties;
+
 /// What the operator may do with one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Permission {
@@ -88,12 +90,18 @@ pub const PERMISSIONS: &[Permission] = &[
     },
 ];
 
+const HEAD: &str = "\
+# The permissions of the extapp operator, and the duties of people to bind. Printed by `extapp rbac`; do not edit.
+# Only the viewer is part of the built-in roles: if `edit` or `admin` of a namespace could register applications, permit
+# them or connect servers, who runs the workloads would have every duty. Bind the others to those who have them.
+";
+
 /// The namespace and the name of the operator's service account.
 const NAMESPACE: &str = "extapp-system";
 const NAME: &str = "extapp";
 
-/// Everything that has to be applied so that the operator may work: namespace, service account, roles and bindings. With
-/// namespaces given, what can be is granted in those alone.
+/// Everything that has to be applied so that the operator may work: namespace, service account, roles and bindings; and the
+/// duties of people, to be bound. With namespaces given, what can be is granted in those alone.
 pub fn manifest(namespaces: &[String]) -> String {
     let mut objects = vec![
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}),
@@ -108,7 +116,8 @@ pub fn manifest(namespaces: &[String]) -> String {
         objects.push(role("Role", Some(namespace), &rules));
         objects.push(binding("RoleBinding", "Role", Some(namespace)));
     }
-    let mut text = String::from("# The permissions of the extapp operator. Printed by `extapp rbac`; do not edit.\n");
+    objects.extend(duties::roles());
+    let mut text = String::from(HEAD);
     for object in objects {
         text.push_str("---\n");
         // Plain values of our own: they can be written.
