@@ -11,7 +11,6 @@ pub mod kubeconfig;
 pub mod local_cloud;
 pub mod namespace;
 pub mod operator;
-#[cfg(test)]
 pub mod orchestrator;
 #[cfg(test)]
 pub mod outcome;

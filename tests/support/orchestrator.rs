@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use super::LocalCloud;
 use super::error::{Context, Error, Result};
-use super::world::Keys;
+
+/// What a Secret says.
+type Keys = BTreeMap<String, String>;
 
 /// The header that names a folder.
 const FOLDER: &str = "X-UIPATH-OrganizationUnitId";
@@ -161,8 +163,7 @@ pub struct Workload {
 impl Workload {
     /// Whether the queues of a folder may be read.
     pub async fn reads(&self, folder: i64) -> Result<bool> {
-        let url = format!("{}/odata/QueueDefinitions", self.base);
-        let answer = reqwest::Client::new().get(url).bearer_auth(&self.token).header(FOLDER, folder).send().await?;
+        let answer = self.queues(folder).await?;
         match answer.status() {
             StatusCode::OK => {
                 Ok(answer.json::<Value>().await?["value"].as_array().is_some_and(|rows| !rows.is_empty()))
@@ -172,6 +173,16 @@ impl Workload {
             }
             other => Err(Error::new(format!("queues of folder {folder}: {other}"))),
         }
+    }
+
+    /// The HTTP status of reading the queues of a folder.
+    pub async fn status(&self, folder: i64) -> Result<u16> {
+        Ok(self.queues(folder).await?.status().as_u16())
+    }
+
+    async fn queues(&self, folder: i64) -> Result<reqwest::Response> {
+        let url = format!("{}/odata/QueueDefinitions", self.base);
+        Ok(reqwest::Client::new().get(url).bearer_auth(&self.token).header(FOLDER, folder).send().await?)
     }
 
     /// Whether a queue can be made in a folder.
