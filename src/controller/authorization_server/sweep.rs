@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use jiff::SignedDuration;
 
 use super::Asked;
-use crate::api::ExternalApplication;
+use crate::api::{ExternalApplication, RoleAssignment};
 use crate::controller::Context;
 use crate::controller::application::{admits, contradicted};
 use crate::controller::servers::Server;
@@ -14,7 +14,7 @@ use crate::domain::credentials::marker;
 use crate::domain::difference::between;
 use crate::domain::observed::{observes, status_client_id};
 use crate::domain::registration::{ClientId, Registered, SecretInfo};
-use crate::domain::sweep::{Swept, due, suspects};
+use crate::domain::sweep::{Compared, Swept, due, due_for_comparison, suspects};
 use crate::domain::validate::desired;
 use crate::server::{AuthorizationServer as _, Lane};
 
@@ -45,13 +45,22 @@ pub async fn sweep(server: &Server, asked: &Asked, ctx: &Context) {
     read_some(server, asked, &watched, ctx).await;
 }
 
-/// Has every assignment compared with its tenant. They share what is read: one look at each tenant, one at each folder.
+/// Has assignments compared with their tenants. They share what is read, and take turns where that is too much. One that
+/// is not as listed looks again anyway.
 pub fn permits(server: &Server, ctx: &Context) {
-    let permits = ctx.permits_at(&server.key);
-    server.tenants.retain(|tenant| permits.iter().any(|object| object.spec.tenant == tenant));
-    for object in permits.iter().filter(|object| object.metadata.deletion_timestamp.is_none()) {
+    let mut permits = ctx.permits_at(&server.key);
+    let named = |tenant: &str| permits.iter().any(|object| object.spec.tenant == tenant);
+    server.tenants.retain(named, |uid| permits.iter().any(|object| object.metadata.uid.as_deref() == Some(uid)));
+    permits.retain(|object| object.metadata.deletion_timestamp.is_none());
+    let compared = |object: Arc<RoleAssignment>| Compared {
+        tenant: object.spec.tenant.clone(),
+        folders: object.spec.folders.iter().map(|folder| folder.path.clone()).collect(),
+        at: server.tenants.last_compared(object.metadata.uid.as_deref().unwrap_or_default()),
+        key: object,
+    };
+    for object in due_for_comparison(permits.into_iter().map(compared).collect()) {
         ctx.suspect(object.metadata.uid.as_deref().unwrap_or_default());
-        ctx.permit_later(object);
+        ctx.permit_later(&object);
     }
 }
 

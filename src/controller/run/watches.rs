@@ -86,7 +86,7 @@ pub fn permits(
 ) {
     let events = watching.namespaced::<RoleAssignment>("RoleAssignment", &watcher::Config::default());
     let shared = context.clone();
-    let mut changes = Changes::new(changes::acted_on);
+    let mut changes = Changes::new(role_assignment::watch::acted_on);
     let each = move |event: &Event<RoleAssignment>| {
         for object in changes.take(event).iter().filter_map(|reference| shared.role_assignments.get(reference)) {
             role_assignment::watch::changed(&object, &shared);
@@ -94,7 +94,8 @@ pub fn permits(
         match event {
             Event::Apply(object) => role_assignment::watch::noticed(object, &shared),
             Event::Delete(object) => role_assignment::watch::gone(object, &shared),
-            Event::Init | Event::InitApply(_) | Event::InitDone => {}
+            Event::InitDone => role_assignment::watch::listed(&shared),
+            Event::Init | Event::InitApply(_) => {}
         }
     };
     spawn.until_stopped("roleassignments", filled(permits, events, each));
