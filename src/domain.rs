@@ -19,6 +19,7 @@ pub mod scopes;
 pub mod server_status;
 pub mod status;
 pub mod sweep;
+pub mod upkeep;
 pub mod validate;
 
 /// Lower-case hexadecimal.
