@@ -7,6 +7,8 @@
 mod checks;
 #[path = "quickstart/manifests.rs"]
 mod manifests;
+#[path = "quickstart/permission.rs"]
+mod permission;
 #[path = "quickstart/progress.rs"]
 mod progress;
 #[path = "quickstart/report.rs"]

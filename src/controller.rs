@@ -11,7 +11,7 @@ use kube::Client;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 
-use crate::api::{ApiResource, AuthorizationServer, ExternalApplication};
+use crate::api::{ApiResource, AuthorizationServer, ExternalApplication, RoleAssignment};
 use crate::clock::Clock;
 use crate::domain::intent::Intent;
 use crate::domain::registration::{ClientId, Credential, SecretId};
@@ -28,8 +28,10 @@ pub mod owned;
 pub mod presence;
 pub mod rbac;
 pub mod retry;
+pub mod role_assignment;
 pub mod run;
 pub mod servers;
+pub mod tenants;
 pub mod turns;
 pub mod watch;
 
@@ -67,6 +69,7 @@ pub struct Context {
     pub applications: Store<ExternalApplication>,
     pub authorization_servers: Store<AuthorizationServer>,
     pub resources: Store<ApiResource>,
+    pub role_assignments: Store<RoleAssignment>,
     pub namespaces: Store<PartialObjectMeta<Namespace>>,
     pub owned: OwnedIndex,
     pub servers: Servers,
@@ -86,6 +89,7 @@ pub struct Context {
     stale_counts: Mutex<HashSet<ServerKey>>,
     wake_applications: UnboundedSender<ObjectRef<ExternalApplication>>,
     wake_servers: UnboundedSender<ObjectRef<AuthorizationServer>>,
+    wake_permits: UnboundedSender<ObjectRef<RoleAssignment>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -204,11 +208,61 @@ impl Context {
         entry.1
     }
 
-    /// Has every application of a server looked at, each in its turn.
+    /// Has every application of a server looked at, each in its turn, and all that is permitted to them.
     pub fn look_at_all_of(&self, key: &ServerKey) {
         for app in self.applications_of(key) {
             self.look_later(&app);
         }
+        for object in self.permits_at(key) {
+            self.permit_later(&object);
+        }
+    }
+
+    /// Has an assignment looked at now.
+    pub fn wake_permit(&self, object: &RoleAssignment) {
+        let _ = self.wake_permits.unbounded_send(ObjectRef::from_obj(object));
+    }
+
+    /// Has an assignment looked at in its turn. One that names no server has no turn to wait for.
+    pub fn permit_later(&self, object: &RoleAssignment) {
+        match self.server_of(object) {
+            Some(key) => self.servers.get(&key).permit_turns.later(ObjectRef::from_obj(object)),
+            None => self.wake_permit(object),
+        }
+    }
+
+    /// The application that an assignment names.
+    pub fn application_of(&self, object: &RoleAssignment) -> Option<Arc<ExternalApplication>> {
+        let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+        self.applications.get(&ObjectRef::new(&object.spec.application_ref.name).within(namespace))
+    }
+
+    /// The server at which an assignment has its effect: its application's, else the one that it was last at.
+    pub fn server_of(&self, object: &RoleAssignment) -> Option<ServerKey> {
+        if let Some(app) = self.application_of(object) {
+            return Some(server_key(&app));
+        }
+        let last = object.status.as_ref()?.server_ref.as_ref()?;
+        let own = || object.metadata.namespace.clone().unwrap_or_default();
+        Some(ServerKey { namespace: last.namespace.clone().unwrap_or_else(own), name: last.name.clone() })
+    }
+
+    /// The assignments that have their effect at this server.
+    pub fn permits_at(&self, key: &ServerKey) -> Vec<Arc<RoleAssignment>> {
+        self.role_assignments
+            .state()
+            .into_iter()
+            .filter(|object| self.server_of(object).as_ref() == Some(key))
+            .collect()
+    }
+
+    /// The assignments of an application.
+    pub fn permits_of(&self, app: &ExternalApplication) -> Vec<Arc<RoleAssignment>> {
+        let names_it = |object: &Arc<RoleAssignment>| {
+            object.metadata.namespace == app.metadata.namespace
+                && Some(&object.spec.application_ref.name) == app.metadata.name.as_ref()
+        };
+        self.role_assignments.state().into_iter().filter(names_it).collect()
     }
 
     /// A server is gone: its applications are told.

@@ -12,6 +12,7 @@ pub(crate) mod fixtures;
 pub mod intent;
 pub mod observed;
 pub mod outputs;
+pub mod permissions;
 pub mod plan;
 pub mod reason;
 pub mod registration;
@@ -19,6 +20,7 @@ pub mod scopes;
 pub mod server_status;
 pub mod status;
 pub mod sweep;
+pub mod tenant;
 pub mod upkeep;
 pub mod validate;
 

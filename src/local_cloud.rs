@@ -1,5 +1,6 @@
 //! A stand-in for the part of Automation Cloud that extapp uses: the Identity management API for external
-//! applications, and the OAuth endpoints that turn their credentials into access tokens.
+//! applications, the OAuth endpoints that turn their credentials into access tokens, and the part of Orchestrator in
+//! which those tokens are worth something: folders, roles, and queues that the roles protect.
 //!
 //! It is for trying and testing, on loopback, in plain HTTP. It behaves as public material shows Automation Cloud to
 //! behave, awkward parts included; where that material is silent it takes the stricter reading, so that what works
@@ -32,11 +33,12 @@ mod keys;
 mod limits;
 mod log;
 mod oauth;
+mod orchestrator;
 mod secrets;
 mod store;
 
 pub use clock::{Clock, NoEntropy};
-pub use config::{Config, Limits, SigningAlgorithm};
+pub use config::{Config, Deployment, LARGEST_PAGE, Limits, SigningAlgorithm};
 pub use keys::KeyError;
 pub use store::StoreError;
 
@@ -64,6 +66,12 @@ pub enum Error {
     /// The organization's name cannot stand in a URL as it is.
     #[error("{name:?} cannot be an organization: use letters, digits, '-' and '_'")]
     OrganizationName {
+        /// The name asked for.
+        name: String,
+    },
+    /// A tenant's name cannot stand in a URL as it is.
+    #[error("{name:?} cannot be a tenant: use letters, digits, '-' and '_'")]
+    TenantName {
         /// The name asked for.
         name: String,
     },
@@ -181,6 +189,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()> + Send + '
     let catalogue = catalogue::Catalogue::seeded();
     let credentials_out = config.credentials_out.as_deref();
     let administrator = bootstrap::administrator(&store, &config.clock, &catalogue, credentials_out).await?;
+    let tenants = bootstrap::tenants(&store, &config.clock, &config.tenants).await?;
     let log = config.access_log.map(open_log).transpose()?;
     let cloud = Arc::new(cloud::Cloud {
         organization: organization.clone(),
@@ -190,6 +199,9 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()> + Send + '
         catalogue,
         limiter: limits::RateLimiter::new(config.limits),
         clock: config.clock,
+        tenants,
+        deployment: config.deployment,
+        largest_page: usize::try_from(config.largest_page.max(1)).unwrap_or(usize::MAX),
     });
     let app = front::router(&cloud, log, config.faults.then(faults::Faults::default));
     let store = cloud.store.clone();

@@ -3,21 +3,26 @@
 //! A backend speaks the domain's words and hides its server's. It repeats a request only where a repetition cannot
 //! do harm: never a create, whose outcome may be unknown (`ServerError::Ambiguous`).
 
+use std::collections::BTreeSet;
 use std::future::Future;
 
 use aws_lc_rs::hmac;
 
 use crate::domain::registration::{
-    Catalogue, ClientId, ClientSecret, Created, Credential, Desired, Endpoints, Listed, Registered, SecretId,
+    Catalogue, ClientId, ClientSecret, Created, Credential, Desired, Endpoints, Listed, PrincipalId, Registered,
+    SecretId,
 };
+use crate::domain::tenant::{FolderId, Member, Principal, RoleId, Tenant, UserId};
 
 pub mod budget;
 pub mod error;
 pub mod http;
+pub mod permissions;
 pub mod text;
 pub mod uipath;
 
 pub use error::ServerError;
+pub use permissions::{Assignee, Permissions};
 pub use text::ServerText;
 
 /// Who waits for a request. A person's edit goes before the operator's own checks.
@@ -128,6 +133,56 @@ impl AuthorizationServer for AnyServer {
 
     async fn remove_secret(&self, id: &ClientId, secret: &SecretId) -> Result<(), ServerError> {
         each!(self, server => server.remove_secret(id, secret).await)
+    }
+}
+
+impl Permissions for AnyServer {
+    async fn principal(
+        &self,
+        tenant: &str,
+        client_id: &ClientId,
+        name: &str,
+        lane: Lane,
+    ) -> Result<Principal, ServerError> {
+        each!(self, server => server.principal(tenant, client_id, name, lane).await)
+    }
+
+    async fn tenant(&self, tenant: &str, lane: Lane) -> Result<Tenant, ServerError> {
+        each!(self, server => server.tenant(tenant, lane).await)
+    }
+
+    async fn members(&self, tenant: &str, folder: FolderId, lane: Lane) -> Result<Vec<Member>, ServerError> {
+        each!(self, server => server.members(tenant, folder, lane).await)
+    }
+
+    async fn admit(
+        &self,
+        tenant: &str,
+        principal: &PrincipalId,
+        roles: &BTreeSet<String>,
+    ) -> Result<UserId, ServerError> {
+        each!(self, server => server.admit(tenant, principal, roles).await)
+    }
+
+    async fn set_tenant_roles(&self, tenant: &str, user: UserId, roles: &[RoleId]) -> Result<(), ServerError> {
+        each!(self, server => server.set_tenant_roles(tenant, user, roles).await)
+    }
+
+    async fn set_folder_roles(
+        &self,
+        tenant: &str,
+        assignee: &Assignee,
+        folders: &[(FolderId, Vec<RoleId>)],
+    ) -> Result<(), ServerError> {
+        each!(self, server => server.set_folder_roles(tenant, assignee, folders).await)
+    }
+
+    async fn leave(&self, tenant: &str, folder: FolderId, user: UserId) -> Result<(), ServerError> {
+        each!(self, server => server.leave(tenant, folder, user).await)
+    }
+
+    async fn expel(&self, tenant: &str, user: UserId) -> Result<(), ServerError> {
+        each!(self, server => server.expel(tenant, user).await)
     }
 }
 

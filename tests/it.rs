@@ -19,6 +19,7 @@ mod non_confidential;
 mod observability;
 mod permissions;
 mod references;
+mod roles;
 mod server_faults;
 mod servers;
 #[allow(dead_code, unused_imports, reason = "the examples use parts that no test does")]

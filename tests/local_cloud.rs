@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 mod awkward;
 mod faults;
 mod operation;
+mod orchestrator;
 mod rights;
 mod tokens;
 

@@ -140,6 +140,7 @@ fn config(url: Url, hand: &Hand, limits: Limits, observer: Arc<dyn RequestObserv
         insecure_hosts: Vec::new(),
         timeouts: Timeouts::default(),
         budget: Budget::new(limits, hand.clock()),
+        orchestrator_budget: Budget::new(Limits::unlimited(), hand.clock()),
         clock: hand.clock(),
         observer,
     }

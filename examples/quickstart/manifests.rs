@@ -36,8 +36,23 @@ pub struct Manifest {
     pub text: String,
 }
 
-/// Every manifest in the order of the files' names, the placeholder replaced.
+/// The first letter of the file that permits: it is applied later than the others.
+const ROLES: char = '7';
+
+/// Every manifest but the last in the order of the files' names, the placeholder replaced.
 pub fn read(cloud: &str) -> Result<Vec<Manifest>> {
+    Ok(all(cloud)?.into_iter().filter(|manifest| !manifest.file.starts_with(ROLES)).collect())
+}
+
+/// The manifest that permits.
+pub fn roles() -> Result<Manifest> {
+    all(PLACEHOLDER)?
+        .into_iter()
+        .find(|manifest| manifest.file.starts_with(ROLES))
+        .context("there is no manifest of roles")
+}
+
+fn all(cloud: &str) -> Result<Vec<Manifest>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart");
     let entries = std::fs::read_dir(&folder).context(folder.display())?;
     let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<PathBuf>>>()?;

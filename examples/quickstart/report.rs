@@ -12,7 +12,7 @@ use crate::manifests::{APPLICATIONS, SERVER_NAMESPACE, SUGGESTION};
 use crate::progress::{condition, heading};
 use crate::stage::Stage;
 use crate::support::{Context, Error, Result};
-use crate::token;
+use crate::{permission, token};
 
 /// How many lines of the catalogue are shown.
 const CATALOGUE_LINES: usize = 6;
@@ -21,6 +21,7 @@ pub async fn print(stage: &Stage, checks: &mut Checks) -> Result<()> {
     applications(stage, checks).await?;
     let secret = secret(stage, checks).await?;
     claims(stage, &secret, checks).await?;
+    permission::show(stage, &secret, checks).await?;
     config_map(stage, checks).await?;
     refusal(stage, checks).await?;
     catalogue(stage, checks)
@@ -171,6 +172,7 @@ pub fn invitation(stage: &Stage) -> Result<()> {
         (format!("kubectl patch extapp payroll-robot -n people --type json -p {fix}"), "the mistake set right"),
         ("kubectl delete secret invoice-sync-oauth -n finance".to_owned(), "made again, with a new client secret"),
         ("kubectl delete extapp invoice-sync -n finance".to_owned(), "the registration goes too"),
+        ("kubectl describe roleassign invoice-sync -n finance".to_owned(), "its roles, and who it is in Orchestrator"),
         ("kubectl explain externalapplication.spec --recursive".to_owned(), "the manual"),
     ] {
         println!("  # {why}\n  {command}");

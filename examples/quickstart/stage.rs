@@ -228,6 +228,8 @@ async fn apply(client: &Client, cloud: &LocalCloud) -> Result<()> {
 async fn remove(client: &Client) -> Result<()> {
     let delete = DeleteParams::default();
     for namespace in NAMESPACES {
+        let api: Api<extapp::api::RoleAssignment> = Api::namespaced(client.clone(), namespace);
+        gone(api.delete_collection(&delete, &ListParams::default()).await)?;
         let api: Api<extapp::api::ExternalApplication> = Api::namespaced(client.clone(), namespace);
         gone(api.delete_collection(&delete, &ListParams::default()).await)?;
     }

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::local_cloud::{self, AdministratorCredentials, Config, Error, Limits, SigningAlgorithm};
+use crate::local_cloud::{
+    self, AdministratorCredentials, Config, Deployment, Error, LARGEST_PAGE, Limits, SigningAlgorithm,
+};
 
 /// Runs a stand-in for UiPath Automation Cloud on this machine, for trying and testing
 ///
@@ -44,6 +46,26 @@ pub struct Args {
     #[arg(long, env = "EXTAPP_LOCAL_CLOUD_SIGNING_ALGORITHM", default_value = "RS256", value_name = "ALGORITHM")]
     signing_algorithm: SigningAlgorithm,
 
+    /// A further tenant of Orchestrator, beside DefaultTenant; may be repeated
+    ///
+    /// A tenant that is in the data file stays, whether it is named or not.
+    #[arg(long = "tenant", env = "EXTAPP_LOCAL_CLOUD_TENANTS", value_delimiter = ',', value_name = "NAME")]
+    tenants: Vec<String>,
+
+    /// The kind of deployment that Orchestrator plays: it decides how principals are put into folders
+    #[arg(long, env = "EXTAPP_LOCAL_CLOUD_DEPLOYMENT", default_value = "AutomationCloud", value_name = "KIND")]
+    deployment: Deployment,
+
+    /// How many entities a page of Orchestrator's has at most
+    #[arg(
+        long,
+        env = "EXTAPP_LOCAL_CLOUD_LARGEST_PAGE",
+        default_value_t = LARGEST_PAGE,
+        value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    largest_page: u32,
+
     #[command(flatten)]
     rates: Rates,
 
@@ -56,7 +78,7 @@ pub struct Args {
     faults: bool,
 }
 
-/// Limits of the Identity management API for the organization; the defaults are UiPath's.
+/// Limits of the Identity management API and of Orchestrator; the defaults are UiPath's.
 #[derive(Debug, clap::Args)]
 struct Rates {
     /// GET requests to the Identity management API in one window, 0 for any number
@@ -74,6 +96,14 @@ struct Rates {
     /// DELETE requests to the Identity management API in one window, 0 for any number
     #[arg(long, env = "EXTAPP_LOCAL_CLOUD_RATE_LIMIT_DELETE", default_value_t = 160, value_name = "COUNT")]
     rate_limit_delete: u32,
+
+    /// Requests to each tenant of Orchestrator in one window, 0 for any number
+    #[arg(long, env = "EXTAPP_LOCAL_CLOUD_RATE_LIMIT_TENANT", default_value_t = 0, value_name = "COUNT")]
+    rate_limit_tenant: u32,
+
+    /// Searches of the directory through each tenant in one window, 0 for any number
+    #[arg(long, env = "EXTAPP_LOCAL_CLOUD_RATE_LIMIT_DIRECTORY_SEARCH", default_value_t = 300, value_name = "COUNT")]
+    rate_limit_directory_search: u32,
 
     /// The length of a window in seconds
     #[arg(
@@ -96,11 +126,16 @@ impl From<Args> for Config {
             data: args.data,
             credentials_out: args.credentials_out,
             signing_algorithm: args.signing_algorithm,
+            tenants: args.tenants,
+            deployment: args.deployment,
+            largest_page: args.largest_page,
             limits: Limits {
                 get: args.rates.rate_limit_get,
                 post: args.rates.rate_limit_post,
                 put: args.rates.rate_limit_put,
                 delete: args.rates.rate_limit_delete,
+                tenant: args.rates.rate_limit_tenant,
+                directory_search: args.rates.rate_limit_directory_search,
                 window_seconds: args.rates.rate_limit_window,
                 retry_after: !args.rates.no_retry_after,
             },

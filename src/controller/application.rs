@@ -24,7 +24,7 @@ mod report;
 mod standing;
 
 pub use farewell::{orphaned, revoke};
-pub use observe::admits;
+pub use observe::{admits, admits_namespace};
 pub use report::contradicted;
 pub use standing::Standing;
 

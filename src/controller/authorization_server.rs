@@ -59,6 +59,7 @@ pub async fn reconcile(object: Arc<AuthorizationServer>, ctx: Arc<Context>) -> R
         Observed::Asked(asked) => {
             pending::work_off(&object, &server, &ctx).await?;
             sweep::sweep(&server, &asked, &ctx).await;
+            sweep::permits(&server, &ctx);
             shown(Observed::Asked(asked), &object, &server, &ctx).await
         }
         // Somebody may have changed or removed what shows the catalogue.

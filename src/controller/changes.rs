@@ -79,7 +79,8 @@ pub fn labels<K: Resource>(object: &K) -> u64 {
     digest(&object.meta().labels)
 }
 
-fn digest(value: &impl Hash) -> u64 {
+/// One number for a value; differs where the value does.
+pub fn digest(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()

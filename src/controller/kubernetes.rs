@@ -312,6 +312,7 @@ fn kind_of<K: Resource<DynamicType = ()>>() -> &'static str {
         "ExternalApplication" => "ExternalApplication",
         "AuthorizationServer" => "AuthorizationServer",
         "ApiResource" => "ApiResource",
+        "RoleAssignment" => "RoleAssignment",
         _ => "other",
     }
 }

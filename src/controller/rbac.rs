@@ -36,6 +36,13 @@ pub const PERMISSIONS: &[Permission] = &[
     },
     Permission {
         group: "extapp.dev",
+        resources: &["roleassignments"],
+        verbs: &["list", "watch", "patch"],
+        cluster: false,
+        because: "reads assignments of roles; writes the finalizer",
+    },
+    Permission {
+        group: "extapp.dev",
         resources: &["apiresources"],
         verbs: &["list", "watch", "create", "patch", "delete"],
         cluster: false,
@@ -43,7 +50,12 @@ pub const PERMISSIONS: &[Permission] = &[
     },
     Permission {
         group: "extapp.dev",
-        resources: &["externalapplications/status", "authorizationservers/status", "apiresources/status"],
+        resources: &[
+            "externalapplications/status",
+            "authorizationservers/status",
+            "roleassignments/status",
+            "apiresources/status",
+        ],
         verbs: &["patch"],
         cluster: false,
         because: "reports",

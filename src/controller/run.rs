@@ -2,36 +2,28 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, unbounded};
-use futures::stream::BoxStream;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
-use kube::core::PartialObjectMeta;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::watcher::{self, Event};
 use kube::{Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info_span, warn};
 
-use super::changes::{self, Changes};
 use super::events::Events;
 use super::owned::OwnedIndex;
-use super::presence;
-use super::servers::{ServerKey, Servers};
-use super::watch::{Synced, Watching, drive};
-use super::{Context, Settings, application, authorization_server};
-use crate::api::external_application::OutputKind;
-use crate::api::{ApiResource, AuthorizationServer, ExternalApplication};
-use crate::domain::observed::was_settled;
-use crate::domain::outputs::MANAGED_BY;
+use super::servers::Servers;
+use super::watch::{Synced, Watching};
+use super::{Context, Settings, application, authorization_server, role_assignment};
 use crate::metrics::{Kind, Metrics};
 use crate::server::budget::BudgetRegistry;
+
+mod watches;
 
 /// How long one pass may take; longer means that something hangs. Less than [`crate::domain::intent::HOLD`]: when another
 /// process settles an intent, its writer is no longer at work.
@@ -55,8 +47,6 @@ impl Operator {
     }
 }
 
-type Stream<K> = BoxStream<'static, Event<K>>;
-
 /// Starts everything. Passes begin once every watch has listed. Cancelling the token ends it: passes under way are
 /// finished, nothing new begins.
 pub fn start(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: &CancellationToken) -> Operator {
@@ -72,10 +62,14 @@ pub fn start(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: &C
     let (application_store, applications) = reflector::store();
     let (server_store, servers) = reflector::store();
     let (resource_store, resources) = reflector::store();
+    let (permit_store, permits) = reflector::store();
     let (namespace_store, namespaces) = reflector::store();
     let (wake_applications, woken_applications) = unbounded();
     let (wake_servers, woken_servers) = unbounded();
+    let (wake_permits, woken_permits) = unbounded();
     let concurrency = usize::from(settings.concurrency.max(1));
+    // A server that hangs may hold up most of the passes, never all.
+    let turns = concurrency - concurrency / 4;
     let context = Arc::new(Context {
         client,
         metrics,
@@ -83,10 +77,10 @@ pub fn start(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: &C
         applications: application_store,
         authorization_servers: server_store,
         resources: resource_store,
+        role_assignments: permit_store,
         namespaces: namespace_store,
         owned: OwnedIndex::default(),
-        // A server that hangs may hold up most of the passes, never all.
-        servers: Servers::new(concurrency - concurrency / 4, wake_applications.clone(), settings.clock.clone()),
+        servers: Servers::new(turns, wake_applications.clone(), wake_permits.clone(), settings.clock.clone()),
         budgets: BudgetRegistry::default(),
         retries: super::retry::Retries::default(),
         held: Mutex::default(),
@@ -97,152 +91,24 @@ pub fn start(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: &C
         stale_counts: Mutex::default(),
         wake_applications,
         wake_servers,
+        wake_permits,
         settings,
     });
     let tasks = TaskTracker::new();
     let spawn = Spawner { tasks: &tasks, stop };
     spawn.until_stopped("events", writer);
-    primary(&spawn, &watching, &context, applications, servers);
-    secondary(&spawn, &watching, &context, resources, namespaces);
+    watches::applications(&spawn, &watching, &context, applications);
+    watches::servers(&spawn, &watching, &context, servers);
+    watches::permits(&spawn, &watching, &context, permits);
+    watches::secondary(&spawn, &watching, &context, resources, namespaces);
+    spawn.until_stopped("counts", count(context.clone()));
     let kind = Primary { kind: "ExternalApplication", synced: synced.clone(), context: context.clone() };
     spawn.controller(kind.clone(), context.applications.clone(), woken_applications, application::reconcile);
+    let permits = Primary { kind: "RoleAssignment", ..kind.clone() };
+    spawn.controller(permits, context.role_assignments.clone(), woken_permits, role_assignment::reconcile);
     let kind = Primary { kind: "AuthorizationServer", ..kind };
     spawn.controller(kind, context.authorization_servers.clone(), woken_servers, authorization_server::reconcile);
     Operator { ready: synced.flag(), context, tasks }
-}
-
-/// The two kinds that are reconciled: a change that matters wakes the object.
-fn primary(
-    spawn: &Spawner<'_>,
-    watching: &Watching,
-    context: &Arc<Context>,
-    applications: reflector::store::Writer<ExternalApplication>,
-    servers: reflector::store::Writer<AuthorizationServer>,
-) {
-    let config = watcher::Config::default();
-    let events = watching.namespaced::<ExternalApplication>("ExternalApplication", &config);
-    let shared = context.clone();
-    let mut listed = presence::Listed::default();
-    let (gone, orphans) = unbounded();
-    let events = events.inspect(move |event| {
-        if let Some(app) = presence::vanished(event) {
-            let _ = gone.unbounded_send(app.clone());
-        }
-        presence::come_and_gone(event, &mut listed, &shared);
-    });
-    spawn.until_stopped("orphans", presence::clean_up(orphans, context.clone()));
-    let shared = context.clone();
-    let touched = move |reference: ObjectRef<ExternalApplication>| {
-        if let Some(app) = shared.applications.get(&reference) {
-            changed(&app, &shared);
-        }
-    };
-    spawn.until_stopped("applications", filled(applications, events, changes::acted_on, touched, |_| ()));
-    let events = watching.namespaced::<AuthorizationServer>("AuthorizationServer", &config);
-    let shared = context.clone();
-    let key = |reference: ObjectRef<AuthorizationServer>| ServerKey {
-        namespace: reference.namespace.unwrap_or_default(),
-        name: reference.name,
-    };
-    let touched = move |reference| shared.wake_server(&key(reference));
-    let shared = context.clone();
-    let gone = move |reference| shared.forget_server(&key(reference));
-    spawn.until_stopped("servers", filled(servers, events, changes::acted_on, touched, gone));
-}
-
-/// What a person changed is looked at now. What is as the last report left it, as at a start, has time.
-fn changed(app: &ExternalApplication, context: &Context) {
-    if was_settled(app) && app.metadata.deletion_timestamp.is_none() {
-        context.look_later(app);
-    } else {
-        context.wake_application(&app.name_any(), &app.namespace().unwrap_or_default());
-    }
-}
-
-/// Fills a store, and tells of the objects in which something changed that is acted on, and of those that are gone.
-async fn filled<K>(
-    writer: reflector::store::Writer<K>,
-    events: impl futures::Stream<Item = Event<K>> + Send + 'static,
-    digest: fn(&K) -> u64,
-    mut touched: impl FnMut(ObjectRef<K>) + Send,
-    mut gone: impl FnMut(ObjectRef<K>) + Send,
-) where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
-{
-    let mut changes = Changes::new(digest);
-    let events = reflector::reflector(writer, events.map(Ok::<_, watcher::Error>));
-    drive(events.filter_map(async |event| event.ok()), |event| {
-        for reference in changes.take(event) {
-            touched(reference);
-        }
-        if let Event::Delete(object) = event {
-            gone(ObjectRef::from_obj(object));
-        }
-    })
-    .await;
-}
-
-/// What is watched beside the two kinds that are reconciled.
-fn secondary(
-    spawn: &Spawner<'_>,
-    watching: &Watching,
-    context: &Arc<Context>,
-    resources: reflector::store::Writer<ApiResource>,
-    namespaces: reflector::store::Writer<PartialObjectMeta<Namespace>>,
-) {
-    let config = watcher::Config::default();
-    let ours = watcher::Config::default().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
-    let secrets: Stream<PartialObjectMeta<Secret>> = watching.namespaced("Secret", &ours);
-    spawn.until_stopped("secrets", owned(secrets, OutputKind::Secret, context.clone()));
-    let maps: Stream<PartialObjectMeta<ConfigMap>> = watching.namespaced("ConfigMap", &ours);
-    spawn.until_stopped("configmaps", owned(maps, OutputKind::ConfigMap, context.clone()));
-    let shared = context.clone();
-    let events =
-        reflector::reflector(resources, watching.namespaced("ApiResource", &config).map(Ok::<_, watcher::Error>));
-    spawn.until_stopped("apiresources", async move {
-        drive(events.filter_map(async |event| event.ok()), |event| catalogue_changed(event, &shared)).await;
-    });
-    let shared = context.clone();
-    let listed = watching.synced.flag();
-    let touched = move |namespace: ObjectRef<PartialObjectMeta<Namespace>>| {
-        // At the start every application is looked at anyway.
-        if listed.load(Ordering::Acquire) {
-            consent_changed(&namespace.name, &shared);
-        }
-    };
-    let events = watching.cluster("Namespace", &config);
-    spawn.until_stopped("namespaces", filled(namespaces, events, changes::labels, touched, |_| ()));
-    spawn.until_stopped("counts", count(context.clone()));
-}
-
-async fn owned<K>(events: Stream<PartialObjectMeta<K>>, kind: OutputKind, context: Arc<Context>)
-where
-    K: std::fmt::Debug + Send + Sync + 'static,
-    PartialObjectMeta<K>: Resource,
-{
-    drive(events, |event| {
-        for owner in context.owned.take(kind, event) {
-            context.wake_application(&owner.name, &owner.namespace);
-        }
-    })
-    .await;
-}
-
-/// A catalogue object that somebody changed or removed is set right by its server.
-fn catalogue_changed(event: &Event<ApiResource>, context: &Context) {
-    let (Event::Apply(object) | Event::Delete(object)) = event else { return };
-    let key =
-        ServerKey { namespace: object.namespace().unwrap_or_default(), name: object.spec.server_ref.name.clone() };
-    context.count_anew(key);
-}
-
-/// Labels decide about consent: the applications of the namespace look again.
-fn consent_changed(namespace: &str, context: &Context) {
-    for app in context.applications.state() {
-        if app.metadata.namespace.as_deref() == Some(namespace) {
-            context.look_later(&app);
-        }
-    }
 }
 
 /// Has servers look at their counts, once for many changes, and sees to it that no turn is left unused.
@@ -254,6 +120,7 @@ async fn count(context: Arc<Context>) {
         }
         for server in context.servers.all() {
             server.turns.call_again();
+            server.permit_turns.call_again();
         }
     }
 }
@@ -266,7 +133,7 @@ struct Primary {
     context: Arc<Context>,
 }
 
-struct Spawner<'a> {
+pub(super) struct Spawner<'a> {
     tasks: &'a TaskTracker,
     stop: &'a CancellationToken,
 }

@@ -9,8 +9,9 @@ use futures::channel::mpsc::UnboundedSender;
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 
+use super::tenants::Tenants;
 use super::turns::Turns;
-use crate::api::{AuthorizationServer, ExternalApplication};
+use crate::api::{AuthorizationServer, ExternalApplication, RoleAssignment};
 use crate::clock::Clock;
 use crate::domain::observed::{Finding, Retry, ServerFacts, ServerSeen};
 use crate::domain::reason::Reason;
@@ -75,17 +76,27 @@ pub struct Server {
     /// When each registration was last read in full.
     pub read_at: Mutex<BTreeMap<ClientId, Timestamp>>,
     /// Bounds how many passes may talk to this server at once, so that one that hangs does not hold up the others.
-    pub turns: Turns,
+    pub turns: Turns<ExternalApplication>,
+    /// The same for those that permit.
+    pub permit_turns: Turns<RoleAssignment>,
+    /// What is known of the tenants behind this server.
+    pub tenants: Tenants,
 }
 
 impl Server {
-    fn new(key: ServerKey, turns: Turns, clock: Clock) -> Self {
+    fn new(
+        key: ServerKey,
+        turns: Turns<ExternalApplication>,
+        permit_turns: Turns<RoleAssignment>,
+        clock: Clock,
+    ) -> Self {
         Self {
             key,
             connection: RwLock::default(),
             facts: RwLock::default(),
             trouble: Mutex::default(),
             announced: Mutex::default(),
+            tenants: Tenants::new(clock.clone()),
             clock,
             tried: AtomicBool::new(false),
             swept: Mutex::default(),
@@ -96,6 +107,7 @@ impl Server {
             listing: tokio::sync::Mutex::default(),
             read_at: Mutex::default(),
             turns,
+            permit_turns,
         }
     }
 
@@ -309,13 +321,19 @@ pub struct Servers {
     known: RwLock<HashMap<ServerKey, Arc<Server>>>,
     turns: usize,
     wake: UnboundedSender<ObjectRef<ExternalApplication>>,
+    wake_permits: UnboundedSender<ObjectRef<RoleAssignment>>,
     clock: Clock,
 }
 
 impl Servers {
-    /// `turns`: how many passes may talk to one server at once. `wake`: has an application looked at.
-    pub fn new(turns: usize, wake: UnboundedSender<ObjectRef<ExternalApplication>>, clock: Clock) -> Self {
-        Self { known: RwLock::default(), turns, wake, clock }
+    /// `turns`: how many passes of a kind may talk to one server at once. The other two have an object looked at.
+    pub fn new(
+        turns: usize,
+        wake: UnboundedSender<ObjectRef<ExternalApplication>>,
+        wake_permits: UnboundedSender<ObjectRef<RoleAssignment>>,
+        clock: Clock,
+    ) -> Self {
+        Self { known: RwLock::default(), turns, wake, wake_permits, clock }
     }
 
     pub fn get(&self, key: &ServerKey) -> Arc<Server> {
@@ -323,11 +341,12 @@ impl Servers {
             return server.clone();
         }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let turns = || Turns::new(self.turns, self.wake.clone(), self.clock.clone());
-        known
-            .entry(key.clone())
-            .or_insert_with(|| Arc::new(Server::new(key.clone(), turns(), self.clock.clone())))
-            .clone()
+        let new = || {
+            let turns = Turns::new(self.turns, self.wake.clone(), self.clock.clone());
+            let permit_turns = Turns::new(self.turns, self.wake_permits.clone(), self.clock.clone());
+            Arc::new(Server::new(key.clone(), turns, permit_turns, self.clock.clone()))
+        };
+        known.entry(key.clone()).or_insert_with(new).clone()
     }
 
     pub fn forget(&self, key: &ServerKey) {

@@ -6,56 +6,57 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::channel::mpsc::UnboundedSender;
 use jiff::{SignedDuration, Timestamp};
+use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
 
-use crate::api::ExternalApplication;
 use crate::clock::Clock;
-
-type Application = ObjectRef<ExternalApplication>;
 
 /// How long a place is kept for one that was called. An object that is gone meanwhile never comes.
 const KEPT: SignedDuration = SignedDuration::from_secs(5);
 
-/// The turns at one server.
-pub struct Turns {
-    state: Mutex<State>,
-    wake: UnboundedSender<Application>,
+/// What can be waited for: an object of a kind that this program knows.
+pub trait Waiting: Resource<DynamicType = ()> {}
+
+impl<K: Resource<DynamicType = ()>> Waiting for K {}
+
+/// The turns of one kind at one server.
+pub struct Turns<K: Waiting> {
+    state: Mutex<State<K>>,
+    wake: UnboundedSender<ObjectRef<K>>,
     clock: Clock,
 }
 
 /// A pass's turn. When it ends, the next ones are called.
-pub struct Turn<'a> {
-    turns: &'a Turns,
+pub struct Turn<'a, K: Waiting> {
+    turns: &'a Turns<K>,
     background: bool,
 }
 
-impl Turns {
+impl<K: Waiting> Turns<K> {
     /// `most`: how many turns there are at once; half of them at the most are for what nobody waits for.
-    pub fn new(most: usize, wake: UnboundedSender<Application>, clock: Clock) -> Self {
-        let most = most.max(1);
-        let state = State { most, background_most: most.div_ceil(2), ..State::default() };
-        Self { state: Mutex::new(state), wake, clock }
+    pub fn new(most: usize, wake: UnboundedSender<ObjectRef<K>>, clock: Clock) -> Self {
+        Self { state: Mutex::new(State::new(most.max(1))), wake, clock }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State<K>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A turn, if there is one; else the application is woken when there is.
-    pub fn take(&self, application: &Application) -> Option<Turn<'_>> {
-        let background = self.state().take(application, self.clock.now())?;
+    /// A turn, if there is one; else the object is woken when there is.
+    pub fn take(&self, object: &ObjectRef<K>) -> Option<Turn<'_, K>> {
+        let background = self.state().take(object, self.clock.now())?;
         Some(Turn { turns: self, background })
     }
 
-    /// Has an application looked at when nobody who waits for theirs is held up by it.
-    pub fn later(&self, application: Application) {
-        self.state().later(application);
+    /// Has an object looked at when nobody who waits for theirs is held up by it.
+    pub fn later(&self, object: ObjectRef<K>) {
+        self.state().later(object);
         self.call();
     }
 
-    /// The application is gone: nothing is kept for it.
-    pub fn forget(&self, application: &Application) {
-        self.state().forget(application);
+    /// The object is gone: nothing is kept for it.
+    pub fn forget(&self, object: &ObjectRef<K>) {
+        self.state().forget(object);
         self.call();
     }
 
@@ -73,55 +74,67 @@ impl Turns {
 
     fn call(&self) {
         let called = self.state().call(self.clock.now());
-        for application in called {
+        for object in called {
             // A full queue cannot happen; a closed one means that the process ends.
-            let _ = self.wake.unbounded_send(application);
+            let _ = self.wake.unbounded_send(object);
         }
     }
 }
 
-impl Drop for Turn<'_> {
+impl<K: Waiting> Drop for Turn<'_, K> {
     fn drop(&mut self) {
         self.turns.state().end(self.background);
         self.turns.call();
     }
 }
 
-#[derive(Default)]
-struct State {
+struct State<K: Waiting> {
     most: usize,
     background_most: usize,
     running: usize,
     background_running: usize,
     /// Woken and not there yet: since when, and whether in the background.
-    called: HashMap<Application, (Timestamp, bool)>,
-    urgent: VecDeque<Application>,
-    background: VecDeque<Application>,
+    called: HashMap<ObjectRef<K>, (Timestamp, bool)>,
+    urgent: VecDeque<ObjectRef<K>>,
+    background: VecDeque<ObjectRef<K>>,
     /// Those in the queues that still wait, and whether in the background; a place in a queue without this is void.
-    queued: HashMap<Application, bool>,
+    queued: HashMap<ObjectRef<K>, bool>,
 }
 
-impl State {
-    fn take(&mut self, application: &Application, now: Timestamp) -> Option<bool> {
+impl<K: Waiting> State<K> {
+    fn new(most: usize) -> Self {
+        Self {
+            most,
+            background_most: most.div_ceil(2),
+            running: 0,
+            background_running: 0,
+            called: HashMap::new(),
+            urgent: VecDeque::new(),
+            background: VecDeque::new(),
+            queued: HashMap::new(),
+        }
+    }
+
+    fn take(&mut self, object: &ObjectRef<K>, now: Timestamp) -> Option<bool> {
         self.expire(now);
-        let called = self.called.remove(application);
+        let called = self.called.remove(object);
         if called.is_none() && self.running + self.called.len() >= self.most {
-            if self.queued.insert(application.clone(), false) != Some(false) {
-                self.urgent.push_back(application.clone());
+            if self.queued.insert(object.clone(), false) != Some(false) {
+                self.urgent.push_back(object.clone());
             }
             return None;
         }
-        self.queued.remove(application);
+        self.queued.remove(object);
         let background = called.is_some_and(|(_, background)| background);
         self.running += 1;
         self.background_running += usize::from(background);
         Some(background)
     }
 
-    fn later(&mut self, application: Application) {
-        if !self.called.contains_key(&application) && !self.queued.contains_key(&application) {
-            self.queued.insert(application.clone(), true);
-            self.background.push_back(application);
+    fn later(&mut self, object: ObjectRef<K>) {
+        if !self.called.contains_key(&object) && !self.queued.contains_key(&object) {
+            self.queued.insert(object.clone(), true);
+            self.background.push_back(object);
         }
     }
 
@@ -130,28 +143,26 @@ impl State {
         self.background_running = self.background_running.saturating_sub(usize::from(background));
     }
 
-    fn forget(&mut self, application: &Application) {
-        self.queued.remove(application);
-        self.called.remove(application);
+    fn forget(&mut self, object: &ObjectRef<K>) {
+        self.queued.remove(object);
+        self.called.remove(object);
     }
 
     /// Takes those whose turn it is out of the queues.
-    fn call(&mut self, now: Timestamp) -> Vec<Application> {
+    fn call(&mut self, now: Timestamp) -> Vec<ObjectRef<K>> {
         self.expire(now);
         let mut next = Vec::new();
         while self.running + self.called.len() < self.most {
             let background =
                 self.background_running + self.called.values().filter(|(_, background)| *background).count();
-            let urgent = first(&mut self.urgent, false, &mut self.queued).map(|application| (application, false));
+            let urgent = first(&mut self.urgent, false, &mut self.queued).map(|object| (object, false));
             let other = || {
                 let room = background < self.background_most;
-                room.then(|| first(&mut self.background, true, &mut self.queued))
-                    .flatten()
-                    .map(|application| (application, true))
+                room.then(|| first(&mut self.background, true, &mut self.queued)).flatten().map(|object| (object, true))
             };
-            let Some((application, background)) = urgent.or_else(other) else { break };
-            self.called.insert(application.clone(), (now, background));
-            next.push(application);
+            let Some((object, background)) = urgent.or_else(other) else { break };
+            self.called.insert(object.clone(), (now, background));
+            next.push(object);
         }
         next
     }
@@ -162,15 +173,15 @@ impl State {
 }
 
 /// The first that still waits in this queue.
-fn first(
-    queue: &mut VecDeque<Application>,
+fn first<K: Waiting>(
+    queue: &mut VecDeque<ObjectRef<K>>,
     background: bool,
-    queued: &mut HashMap<Application, bool>,
-) -> Option<Application> {
-    while let Some(application) = queue.pop_front() {
-        if queued.get(&application) == Some(&background) {
-            queued.remove(&application);
-            return Some(application);
+    queued: &mut HashMap<ObjectRef<K>, bool>,
+) -> Option<ObjectRef<K>> {
+    while let Some(object) = queue.pop_front() {
+        if queued.get(&object) == Some(&background) {
+            queued.remove(&object);
+            return Some(object);
         }
     }
     None
@@ -181,13 +192,16 @@ mod tests {
     use futures::channel::mpsc::{UnboundedReceiver, unbounded};
 
     use super::*;
+    use crate::api::ExternalApplication;
     use crate::domain::fixtures::NOON;
+
+    type Application = ObjectRef<ExternalApplication>;
 
     fn app(name: &str) -> Application {
         ObjectRef::new(name).within("ns")
     }
 
-    fn turns(most: usize) -> (Turns, UnboundedReceiver<Application>) {
+    fn turns(most: usize) -> (Turns<ExternalApplication>, UnboundedReceiver<Application>) {
         let (wake, woken) = unbounded();
         (Turns::new(most, wake, Clock::from_fn(|| NOON)), woken)
     }
@@ -240,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_place_is_not_kept_for_ever() {
-        let mut state = State { most: 1, background_most: 1, ..State::default() };
+        let mut state = State::new(1);
         state.later(app("a"));
         assert_eq!(state.call(NOON).len(), 1);
         assert_eq!(state.take(&app("b"), NOON), None);

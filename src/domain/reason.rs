@@ -49,6 +49,12 @@ pub enum Reason {
     Abandoned,
     /// Work is under way.
     Progressing,
+    /// The roles are assigned.
+    Permitted,
+    /// Roles were assigned or taken away.
+    RolesChanged,
+    /// What was assigned was taken away.
+    RolesRemoved,
 
     /// `serverRef` names an AuthorizationServer that does not exist.
     ServerNotFound,
@@ -116,6 +122,28 @@ pub enum Reason {
     SecretUnknown,
     /// The catalogue of this server is its own; declared resources are not used.
     CatalogueNotDeclarable,
+    /// `applicationRef` names an application that does not exist.
+    ApplicationNotFound,
+    /// The application is not registered yet, or is being deleted.
+    ApplicationNotReady,
+    /// Roles cannot be given to this application.
+    ApplicationUnsuitable,
+    /// The directory does not know the application, or not yet.
+    PrincipalNotFound,
+    /// Several applications have the name, and nothing tells which of them is meant.
+    PrincipalAmbiguous,
+    /// The organization has no such tenant.
+    TenantNotFound,
+    /// The tenant has no such folder.
+    UnknownFolder,
+    /// The tenant has no such role.
+    UnknownRole,
+    /// A tenant's role in a folder, or a folder's role in the tenant.
+    WrongRoleType,
+    /// Another RoleAssignment says something else.
+    AssignmentConflict,
+    /// Roles are taken away before the registration is deleted.
+    RolesRemain,
     /// The Kubernetes API did not take a write, or a read of what the spec names.
     KubernetesRefused,
 }

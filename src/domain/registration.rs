@@ -57,6 +57,12 @@ identifier! {
     SecretId, std::convert::identity
 }
 
+identifier! {
+    /// An application's identity in the directory of its organization: whom roles are given to. It is not the client id,
+    /// although the two may be equal.
+    PrincipalId, guid_in_small_letters
+}
+
 fn guid_in_small_letters(mut value: String) -> String {
     if value.len() == 36 && uuid::Uuid::try_parse(&value).is_ok() {
         value.make_ascii_lowercase();

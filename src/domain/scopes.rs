@@ -110,7 +110,7 @@ fn did_you_mean(near: Option<&str>) -> String {
 }
 
 /// The candidate that a person most likely meant: few edits away in relation to its length; ties go to the first name.
-fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
     candidates
         .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))

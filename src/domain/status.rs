@@ -218,7 +218,7 @@ fn achieved_conditions<'a>(valid: &Valid, achieved: &Achieved, failure: Option<&
 }
 
 /// Reconciling while the operator goes on by itself, Stalled while only a person can help, neither when all is well.
-fn progress<'a>(failure: Option<&Finding>) -> [Wanted<'a>; 2] {
+pub(super) fn progress<'a>(failure: Option<&Finding>) -> [Wanted<'a>; 2] {
     let said = |finding: &Finding| (true, finding.reason, finding.message.clone());
     [
         Wanted { kind: "Reconciling", state: failure.filter(|finding| !finding.stalled).map(said) },

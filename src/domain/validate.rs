@@ -11,7 +11,10 @@ use super::outputs::{self, Facts, ResolvedOutput};
 use super::reason::Reason;
 use super::registration::{ClientId, ClientType, Desired, Registered};
 use super::{scopes, upkeep};
-use crate::api::external_application::{ApplicationType, ExternalApplication, OutputKind, ScopeStatus};
+use crate::api::AuthorizationServer;
+use crate::api::external_application::{
+    ApplicationType, ExternalApplication, OutputKind, ScopeStatus, ServerReference,
+};
 use jiff::Timestamp;
 
 /// A spec that may be acted on. It can only come out of `validate`.
@@ -113,48 +116,75 @@ fn assemble(app: &ExternalApplication, server: ServerFacts, scopes: Vec<ScopeSta
 }
 
 fn usable_server(app: &ExternalApplication, seen: &Observed) -> Result<ServerFacts, Finding> {
-    let reference = &app.spec.server_ref;
-    let named = match &reference.namespace {
-        Some(namespace) => format!("{namespace}/{}", reference.name),
-        None => reference.name.clone(),
-    };
-    // One and the same answer for a server that is not there and for one that does not admit the namespace would hide
-    // more, but leave the owner of an application without a way out; names of servers are not secret.
-    let Some(server) = &seen.server else {
-        let message = format!(
-            "there is no AuthorizationServer {named} in the namespaces that the operator watches: create it, or correct serverRef in a new application"
-        );
-        return Err(Finding::stalled(Reason::ServerNotFound, message));
-    };
-    if !seen.admitted {
-        let message = format!(
-            "AuthorizationServer {named} does not admit namespace {}: ask its owner to add it to allowedNamespaces",
-            app.metadata.namespace.as_deref().unwrap_or_default()
-        );
-        return Err(Finding::stalled(Reason::NamespaceNotAllowed, message));
-    }
+    let server = open_to(app, seen.server.as_deref(), seen.admitted)?;
     if server.metadata.deletion_timestamp.is_some() && status_client_id(app).is_none() {
+        let named = named(&app.spec.server_ref);
         let message = format!("AuthorizationServer {named} is being deleted: nothing new is registered there");
         return Err(Finding::stalled(Reason::ServerNotReady, message).looked_at_again());
     }
     if app.spec.suspend {
         return Err(suspended("spec.suspend is true: nothing is done until it is false"));
     }
-    if server.spec.suspend {
-        return Err(suspended("the AuthorizationServer is suspended: nothing is done until its spec.suspend is false"));
-    }
-    match &seen.seen {
-        ServerSeen::Usable(facts) => Ok(facts.clone()),
-        ServerSeen::Unusable(finding) => Err(finding.clone()),
-        ServerSeen::Absent | ServerSeen::NotTried => Err(Finding::passing(
-            Reason::ServerNotReady,
-            format!("AuthorizationServer {named} has not connected yet"),
-            Retry::OnChange,
-        )),
+    answering(server, &seen.seen)
+}
+
+fn named(reference: &ServerReference) -> String {
+    match &reference.namespace {
+        Some(namespace) => format!("{namespace}/{}", reference.name),
+        None => reference.name.clone(),
     }
 }
 
-fn suspended(message: &str) -> Finding {
+/// The server that an application names, if it is there and admits the application's namespace.
+pub(super) fn open_to<'a>(
+    app: &ExternalApplication,
+    server: Option<&'a AuthorizationServer>,
+    admitted: bool,
+) -> Result<&'a AuthorizationServer, Finding> {
+    open_for(app.metadata.namespace.as_deref().unwrap_or_default(), &named(&app.spec.server_ref), server, admitted)
+}
+
+/// The same for a namespace.
+pub fn open_for<'a>(
+    namespace: &str,
+    named: &str,
+    server: Option<&'a AuthorizationServer>,
+    admitted: bool,
+) -> Result<&'a AuthorizationServer, Finding> {
+    // One and the same answer for a server that is not there and for one that does not admit the namespace would hide
+    // more, but leave the owner of an application without a way out; names of servers are not secret.
+    let Some(server) = server else {
+        let message = format!(
+            "there is no AuthorizationServer {named} in the namespaces that the operator watches: create it, or correct serverRef in a new application"
+        );
+        return Err(Finding::stalled(Reason::ServerNotFound, message));
+    };
+    if !admitted {
+        let message = format!(
+            "AuthorizationServer {named} does not admit namespace {namespace}: ask its owner to add it to allowedNamespaces"
+        );
+        return Err(Finding::stalled(Reason::NamespaceNotAllowed, message));
+    }
+    Ok(server)
+}
+
+/// What is known of a server that may be asked now.
+pub fn answering(server: &AuthorizationServer, seen: &ServerSeen) -> Result<ServerFacts, Finding> {
+    if server.spec.suspend {
+        return Err(suspended("the AuthorizationServer is suspended: nothing is done until its spec.suspend is false"));
+    }
+    match seen {
+        ServerSeen::Usable(facts) => Ok(facts.clone()),
+        ServerSeen::Unusable(finding) => Err(finding.clone()),
+        ServerSeen::Absent | ServerSeen::NotTried => {
+            let name = server.metadata.name.as_deref().unwrap_or_default();
+            let message = format!("AuthorizationServer {name} has not connected yet");
+            Err(Finding::passing(Reason::ServerNotReady, message, Retry::OnChange))
+        }
+    }
+}
+
+pub(super) fn suspended(message: &str) -> Finding {
     Finding { reason: Reason::Suspended, message: message.into(), retry: Retry::OnChange, stalled: false }
 }
 

@@ -1,7 +1,8 @@
-//! What a data file gets at its first start: an organization, a signing key and an administrator.
+//! What a data file gets at its first start: an organization, a signing key, an administrator and tenants.
 
 use std::path::Path;
 
+use rusqlite::Connection;
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
@@ -11,15 +12,22 @@ use super::cloud::Organization;
 use super::config::SigningAlgorithm;
 use super::credentials::{self, Found};
 use super::keys::{self, SigningKeys};
+use super::orchestrator::seed::{self, DEFAULT_TENANT, TENANT_ADMINISTRATOR};
 use super::secrets::{self, SecretHash};
 use super::store::applications::{self, NewApplication, NewSecret, Registration};
+use super::store::orchestrator::{self, Tenant, directory, roles, users};
 use super::store::{Store, StoreError, settings};
 use super::{AdministratorCredentials, Error};
 
+/// Whether a name can stand in a URL as it is, and is nothing else there.
+fn fits_a_url(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    !name.is_empty() && name != "identity_" && name.chars().all(allowed)
+}
+
 /// Reads the organization, or makes it.
 pub async fn organization(store: &Store, name: &str) -> Result<Organization, Error> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if name.is_empty() || name == "identity_" || !name.chars().all(allowed) {
+    if !fits_a_url(name) {
         return Err(Error::OrganizationName { name: name.to_owned() });
     }
     let (id, wanted) = (clock::random_uuid()?, name.to_owned());
@@ -97,6 +105,48 @@ pub async fn administrator(
     Ok(if first { AdministratorCredentials::Written } else { AdministratorCredentials::Renewed })
 }
 
+/// Makes the tenants that are missing, and sees to it that the administrator client administers every one of them:
+/// scopes alone do not show it the folders.
+pub async fn tenants(store: &Store, clock: &Clock, further: &[String]) -> Result<Vec<Tenant>, Error> {
+    if let Some(name) = further.iter().find(|name| !fits_a_url(name)) {
+        return Err(Error::TenantName { name: name.clone() });
+    }
+    let mut wanted = Vec::new();
+    for name in std::iter::once(DEFAULT_TENANT).chain(further.iter().map(String::as_str)) {
+        let keys = [clock::random_uuid()?.to_string(), clock::random_uuid()?.to_string()];
+        wanted.push((name.to_owned(), keys));
+    }
+    let now = clock.now_milliseconds();
+    let tenants = store
+        .write(move |store| {
+            for (name, keys) in &wanted {
+                let known = orchestrator::tenants(store)?;
+                if !known.iter().any(|tenant| tenant.name.eq_ignore_ascii_case(name)) {
+                    seed::tenant(store, name, keys)?;
+                }
+            }
+            let tenants = orchestrator::tenants(store)?;
+            for tenant in &tenants {
+                administer(store, tenant, now)?;
+            }
+            Ok(tenants)
+        })
+        .await?;
+    Ok(tenants)
+}
+
+fn administer(store: &Connection, tenant: &Tenant, now: i64) -> Result<(), StoreError> {
+    let Some(client) = applications::administrator(store)? else { return Ok(()) };
+    let Some(id) = directory::of_client(store, &client)? else { return Ok(()) };
+    let Some(principal) = directory::find(store, &id)? else { return Ok(()) };
+    if users::of_principal(store, tenant.id, &id)?.is_none() {
+        let user = users::insert(store, tenant.id, (&id, principal.kind, &principal.name), now)?;
+        let role = roles::by_name(store, tenant.id, TENANT_ADMINISTRATOR)?;
+        users::set_roles(store, user, &role.map(|role| role.id).into_iter().collect::<Vec<_>>())?;
+    }
+    Ok(())
+}
+
 /// The administrator may do everything that an application can do by itself.
 async fn make_administrator(store: &Store, catalogue: &Catalogue, secret: Option<NewSecret>) -> Result<String, Error> {
     let scopes = catalogue.names_allowing(ScopeType::Application);
@@ -106,7 +156,9 @@ async fn make_administrator(store: &Store, catalogue: &Catalogue, secret: Option
         scopes: scopes.map(|name| (name.to_owned(), ScopeType::Application)).collect(),
     };
     let id = clock::random_uuid()?.to_string();
-    let new = NewApplication { id: id.clone(), confidential: true, administrator: true, registration, secret };
+    let directory_id = clock::random_uuid()?.to_string();
+    let new =
+        NewApplication { id: id.clone(), directory_id, confidential: true, administrator: true, registration, secret };
     store.write(move |store| applications::insert(store, &new)).await?;
     Ok(id)
 }

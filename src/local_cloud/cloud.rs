@@ -9,10 +9,12 @@ use uuid::Uuid;
 
 use super::catalogue::Catalogue;
 use super::clock::Clock;
+use super::config::Deployment;
 use super::errors::ApiError;
 use super::keys::SigningKeys;
 use super::limits::RateLimiter;
 use super::store::Store;
+use super::store::orchestrator::Tenant;
 
 /// The organization that a stand-in plays.
 #[derive(Clone, Debug)]
@@ -42,6 +44,11 @@ pub struct Cloud {
     pub catalogue: Catalogue,
     pub limiter: RateLimiter,
     pub clock: Clock,
+    /// Orchestrator's tenants; new ones come with a new start only.
+    pub tenants: Vec<Tenant>,
+    pub deployment: Deployment,
+    /// How many entities a page of Orchestrator's has at most.
+    pub largest_page: usize,
 }
 
 impl Cloud {
@@ -51,6 +58,9 @@ impl Cloud {
         if id == self.organization.id { Ok(()) } else { Err(ApiError::invalid_partition()) }
     }
 }
+
+/// The `sub_type` of a token that acts for a person.
+const PERSON: &str = "user";
 
 /// What an access token says. `scope` is an array, as in UiPath's tokens, not RFC 9068's string.
 #[derive(Debug, Serialize, Deserialize)]
@@ -92,13 +102,40 @@ impl SeenClient {
 #[derive(Debug)]
 pub struct Caller {
     scopes: Vec<String>,
+    subject: String,
+    person: bool,
+    client_id: String,
 }
 
 impl Caller {
     /// Refuses the request unless the token has one of `scopes`. No scope stands for another one.
     pub fn require_any(&self, scopes: &[&str]) -> Result<(), ApiError> {
-        let held = self.scopes.iter().any(|scope| scopes.contains(&scope.as_str()));
-        if held { Ok(()) } else { Err(ApiError::Forbidden) }
+        if self.has_any(scopes) { Ok(()) } else { Err(ApiError::Forbidden) }
+    }
+
+    /// Whether the token has one of `scopes`.
+    pub fn has_any(&self, scopes: &[&str]) -> bool {
+        self.has_scope_where(|scope| scopes.contains(&scope))
+    }
+
+    /// Whether the token has a scope that meets `condition`.
+    pub fn has_scope_where(&self, condition: impl Fn(&str) -> bool) -> bool {
+        self.scopes.iter().any(|scope| condition(scope))
+    }
+
+    /// Whom the token is about: a person's identifier, or the client id again.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// Whether the client acts for a person who signed in.
+    pub fn is_person(&self) -> bool {
+        self.person
+    }
+
+    /// The client that got the token.
+    pub fn client_id(&self) -> &str {
+        &self.client_id
     }
 }
 
@@ -120,6 +157,7 @@ impl FromRequestParts<Arc<Cloud>> for Caller {
         if let Some(seen) = parts.extensions.get::<SeenClient>() {
             seen.note(&claims.client_id);
         }
-        Ok(Self { scopes: claims.scope })
+        let person = claims.sub_type == PERSON;
+        Ok(Self { scopes: claims.scope, subject: claims.sub, person, client_id: claims.client_id })
     }
 }

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
 
+/// How many entities a page of Orchestrator's has unless the configuration says otherwise.
+pub const LARGEST_PAGE: u32 = 100;
+
 /// Everything that [`super::serve`] needs to know. [`Config::new`] gives the defaults of the command line.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -20,8 +23,14 @@ pub struct Config {
     pub credentials_out: Option<PathBuf>,
     /// How new access tokens are signed.
     pub signing_algorithm: SigningAlgorithm,
-    /// Limits of the Identity management API.
+    /// Limits of the Identity management API and of Orchestrator.
     pub limits: Limits,
+    /// Orchestrator's tenants beside `DefaultTenant`. A tenant that a data file has stays, named or not.
+    pub tenants: Vec<String>,
+    /// Which kind of deployment Orchestrator plays.
+    pub deployment: Deployment,
+    /// How many entities a page of Orchestrator's has at most; at least 1.
+    pub largest_page: u32,
     /// One JSON line for each request is appended here.
     pub access_log: Option<PathBuf>,
     /// Opens `POST /__faults`, for tests of clients only.
@@ -40,6 +49,9 @@ impl Config {
             credentials_out: None,
             signing_algorithm: SigningAlgorithm::Rs256,
             limits: Limits::default(),
+            tenants: Vec::new(),
+            deployment: Deployment::AutomationCloud,
+            largest_page: LARGEST_PAGE,
             access_log: None,
             faults: false,
             clock: Clock::system(),
@@ -71,7 +83,30 @@ impl SigningAlgorithm {
     }
 }
 
-/// Requests that the Identity management API takes for the whole organization in one window; 0 means no limit.
+/// A kind of deployment. The two differ in the action that puts a principal of the directory into a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Deployment {
+    /// `AssignDirectoryUser` works, `AssignDomainUser` does not.
+    #[value(name = "AutomationCloud")]
+    AutomationCloud,
+    /// `AssignDomainUser` works, `AssignDirectoryUser` does not exist.
+    #[value(name = "AutomationSuite")]
+    AutomationSuite,
+}
+
+impl Deployment {
+    /// What Orchestrator says in `api-supported-versions`.
+    #[must_use]
+    pub fn orchestrator_version(self) -> &'static str {
+        match self {
+            Self::AutomationCloud => "20.0",
+            Self::AutomationSuite => "18.0",
+        }
+    }
+}
+
+/// Requests that are taken in one window; 0 means no limit. The first four are the Identity management API's, for the
+/// whole organization.
 ///
 /// The defaults are the ones that UiPath documents for Automation Cloud
 /// (<https://docs.uipath.com/automation-cloud/Automation-cloud/latest/api-guide/api-rate-limits-for-identity-server>).
@@ -85,6 +120,10 @@ pub struct Limits {
     pub put: u32,
     /// `DELETE` requests in a window.
     pub delete: u32,
+    /// Requests to Orchestrator in a window, for each tenant; the limit, if there is one, is not documented.
+    pub tenant: u32,
+    /// Searches of the directory through Orchestrator in a window, for each tenant.
+    pub directory_search: u32,
     /// The length of a window in seconds.
     pub window_seconds: u32,
     /// Whether a 429 answer carries `Retry-After`.
@@ -93,7 +132,16 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { get: 300, post: 24_000, put: 160, delete: 160, window_seconds: 300, retry_after: true }
+        Self {
+            get: 300,
+            post: 24_000,
+            put: 160,
+            delete: 160,
+            tenant: 0,
+            directory_search: 300,
+            window_seconds: 300,
+            retry_after: true,
+        }
     }
 }
 
@@ -101,6 +149,6 @@ impl Limits {
     /// No limits at all.
     #[must_use]
     pub fn none() -> Self {
-        Self { get: 0, post: 0, put: 0, delete: 0, ..Self::default() }
+        Self { get: 0, post: 0, put: 0, delete: 0, directory_search: 0, ..Self::default() }
     }
 }

@@ -140,7 +140,7 @@ fn problem_response(status: StatusCode, body: &serde_json::Value) -> Response {
 }
 
 /// A W3C trace identifier; empty if there is no randomness, because an answer matters more.
-fn trace_id() -> String {
+pub fn trace_id() -> String {
     let (Ok(trace), Ok(span)) = (clock::random_bytes(), clock::random_bytes()) else { return String::new() };
     format!("00-{:032x}-{:016x}-00", u128::from_be_bytes(trace), u64::from_be_bytes(span))
 }

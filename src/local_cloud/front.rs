@@ -7,6 +7,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::Uri;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::routing::any;
 use axum::{Extension, Router};
 use serde::Deserialize;
 
@@ -15,7 +16,7 @@ use super::connection::Scissors;
 use super::errors::{self, ApiError};
 use super::faults::{self, Fate, Faults};
 use super::log::{AccessLog, Entry};
-use super::{identity, oauth};
+use super::{identity, oauth, orchestrator};
 
 /// Puts everything together.
 pub fn router(cloud: &Arc<Cloud>, log: Option<AccessLog>, faults: Option<Faults>) -> Router {
@@ -25,6 +26,7 @@ pub fn router(cloud: &Arc<Cloud>, log: Option<AccessLog>, faults: Option<Faults>
     let mut app = Router::new()
         .nest("/identity_", oauth::routes())
         .nest("/{organization}/identity_", of_organization)
+        .route("/{organization}/{tenant}/orchestrator_/{*rest}", any(orchestrator::answer))
         .fallback(unknown)
         .with_state(Arc::clone(cloud));
     if let Some(faults) = &faults {

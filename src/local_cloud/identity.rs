@@ -15,6 +15,7 @@ use super::cloud::Cloud;
 use super::errors::ApiError;
 
 mod applications;
+mod directory;
 mod resources;
 mod secrets;
 mod validate;
@@ -39,6 +40,7 @@ pub fn routes(cloud: &Arc<Cloud>) -> Router<Arc<Cloud>> {
         )
         .route("/api/ExternalClient/{partition}/secrets/{secret}", delete(secrets::delete))
         .route("/api/ExternalApiResource", get(resources::list))
+        .route("/api/Directory/BulkResolveByName/{partition}", post(directory::resolve_by_name))
         .route_layer(middleware::from_fn_with_state(Arc::clone(cloud), limit))
 }
 

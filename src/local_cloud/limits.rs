@@ -1,8 +1,10 @@
-//! Rate limits of the Identity management API: fixed windows, one count for each kind of request.
+//! Rate limits of the Identity management API and of Orchestrator: fixed windows, one count for each kind of request.
 //!
-//! Automation Cloud counts for the whole organization; a stand-in has one organization, so one set of counts. Whether
+//! Automation Cloud counts Identity's requests for the whole organization; a stand-in has one organization, so one set
+//! of counts. Orchestrator's are counted for each tenant. Whether
 //! refused requests count too is not documented; here they don't, which comes to the same in a fixed window.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use axum::http::Method;
@@ -13,7 +15,21 @@ use super::config::Limits;
 #[derive(Debug)]
 pub struct RateLimiter {
     limits: Limits,
-    windows: Mutex<[Window; 5]>,
+    windows: Mutex<HashMap<Kind, Window>>,
+}
+
+/// What is counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    Get,
+    Post,
+    Put,
+    Patch,
+    Delete,
+    /// All requests to a tenant.
+    Tenant(i64),
+    /// Searches of the directory through a tenant.
+    Search(i64),
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,22 +52,36 @@ impl RateLimiter {
         Self { limits, windows: Mutex::default() }
     }
 
-    /// Counts one request with `method` at `now` (milliseconds since the Unix epoch), or refuses it.
+    /// Counts one request to the Identity management API with `method` at `now` (milliseconds since the Unix epoch), or refuses it.
     pub fn admit(&self, method: &Method, now: i64) -> Result<(), Exceeded> {
-        let (slot, limit) = match method.as_str() {
-            "GET" | "HEAD" => (0, self.limits.get),
-            "POST" => (1, self.limits.post),
-            "PUT" => (2, self.limits.put),
-            "PATCH" => (3, self.limits.put),
-            "DELETE" => (4, self.limits.delete),
+        let (kind, limit) = match method.as_str() {
+            "GET" | "HEAD" => (Kind::Get, self.limits.get),
+            "POST" => (Kind::Post, self.limits.post),
+            "PUT" => (Kind::Put, self.limits.put),
+            "PATCH" => (Kind::Patch, self.limits.put),
+            "DELETE" => (Kind::Delete, self.limits.delete),
             _ => return Ok(()),
         };
+        self.count(kind, limit, now)
+    }
+
+    /// Counts one request to a tenant of Orchestrator's, or refuses it.
+    pub fn admit_tenant(&self, tenant: i64, now: i64) -> Result<(), Exceeded> {
+        self.count(Kind::Tenant(tenant), self.limits.tenant, now)
+    }
+
+    /// Counts one search of the directory through a tenant, or refuses it.
+    pub fn admit_search(&self, tenant: i64, now: i64) -> Result<(), Exceeded> {
+        self.count(Kind::Search(tenant), self.limits.directory_search, now)
+    }
+
+    fn count(&self, kind: Kind, limit: u32, now: i64) -> Result<(), Exceeded> {
         if limit == 0 {
             return Ok(());
         }
         let length = i64::from(self.limits.window_seconds) * 1000;
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let window = &mut windows[slot];
+        let window = windows.entry(kind).or_default();
         if window.used == 0 || now >= window.started + length {
             *window = Window { started: now, used: 0 };
         }

@@ -80,6 +80,8 @@ pub struct Request {
     pub class: Class,
     pub url: Url,
     pub bearer: Option<HeaderValue>,
+    /// The tenant, where the address does not name it.
+    pub tenant: Option<HeaderValue>,
     pub body: Option<Body>,
     /// Whether doing it twice is the same as doing it once.
     pub repeatable: bool,
@@ -189,6 +191,9 @@ impl Http {
             self.client.request(method(request.class), request.url.clone()).header(ACCEPT, "application/json");
         if let Some(bearer) = &request.bearer {
             builder = builder.header(reqwest::header::AUTHORIZATION, bearer.clone());
+        }
+        if let Some(tenant) = &request.tenant {
+            builder = builder.header("x-uipath-tenantname", tenant.clone());
         }
         if let Some(body) = &request.body {
             builder = builder.header(CONTENT_TYPE, body.content_type).body(body.bytes.clone());

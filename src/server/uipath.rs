@@ -5,7 +5,6 @@
 //! <https://docs.uipath.com/automation-cloud/Automation-cloud/latest/api-guide/external-client>.
 
 use std::fmt;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
 use url::Url;
@@ -22,6 +21,7 @@ use crate::domain::registration::{
 mod answer;
 mod discovery;
 mod operation;
+mod orchestrator;
 mod paths;
 pub mod readings;
 mod session;
@@ -31,7 +31,7 @@ mod wire;
 
 use answer::Reader;
 use paths::Paths;
-use session::{Call, Organization, Session};
+use session::{Access, Call, Organization, Session};
 use single_flight::SingleFlight;
 use wire::{ClientAnswer, CreateBody, MinimalAnswer, NewSecretAnswer, RowAnswer, SecretBody, UpdateBody};
 
@@ -51,6 +51,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// Shared by everybody who uses the same organization: from a `BudgetRegistry`.
     pub budget: Arc<Budget>,
+    /// The same for Orchestrator, which counts by itself.
+    pub orchestrator_budget: Arc<Budget>,
     pub clock: Clock,
     pub observer: Arc<dyn RequestObserver>,
 }
@@ -69,6 +71,7 @@ pub enum ConfigError {
 /// A client of one organization. Cheap to share, holds one connection pool, one token and the server's metadata.
 pub struct Uipath {
     session: Session,
+    assign_action: orchestrator::AssignAction,
 }
 
 impl fmt::Debug for Uipath {
@@ -91,14 +94,17 @@ impl Uipath {
             organization: config.organization,
             client_id: config.client_id,
             client_secret: config.client_secret,
-            budget: config.budget,
             clock: config.clock,
             metadata: SingleFlight::default(),
-            tokens: SingleFlight::default(),
-            scope: AtomicUsize::new(0),
+            identity: Access::new(&readings::OWN_SCOPES, "PM.OAuthApp as application scope", config.budget),
+            orchestrator: Access::new(
+                &readings::ORCHESTRATOR_SCOPES,
+                "OR.Default as application scope: role-based access, and with it every folder, needs it",
+                config.orchestrator_budget,
+            ),
             closed_until: Mutex::default(),
         };
-        Ok(Self { session })
+        Ok(Self { session, assign_action: orchestrator::AssignAction::of(config.deployment) })
     }
 
     /// The address of a registration. An id that would address something else is refused.

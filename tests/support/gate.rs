@@ -253,9 +253,16 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A write that concerns an application: what is written about servers and events comes when it comes.
+/// A write that concerns an application or its roles: what is written about servers and events comes when it comes.
 fn is_effect(method: &Method, path: &str) -> bool {
-    let concerns = ["/externalapplications/", "/secrets/", "/configmaps/", "/api/ExternalClient"];
+    let concerns = [
+        "/externalapplications/",
+        "/roleassignments/",
+        "/secrets/",
+        "/configmaps/",
+        "/api/ExternalClient",
+        "/orchestrator_/",
+    ];
     *method != Method::GET && concerns.iter().any(|part| path.contains(part))
 }
 

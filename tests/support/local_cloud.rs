@@ -143,13 +143,18 @@ impl LocalCloud {
     }
 
     async fn administrator_token(&self) -> Result<String> {
+        self.administrator_token_for("PM.OAuthApp").await
+    }
+
+    /// An access token of the administrator's client with these scopes.
+    pub async fn administrator_token_for(&self, scope: &str) -> Result<String> {
         let manifest: Value = serde_saphyr::from_str(&self.credentials_manifest()?)?;
         let of = |key: &str| manifest["stringData"][key].as_str().unwrap_or_default().to_owned();
         let form = [
             ("grant_type", "client_credentials".to_owned()),
             ("client_id", of("client-id")),
             ("client_secret", of("client-secret")),
-            ("scope", "PM.OAuthApp".to_owned()),
+            ("scope", scope.to_owned()),
         ];
         let url = format!("{}/identity_/connect/token", self.base_url());
         let answer: Value = reqwest::Client::new().post(url).form(&form).send().await?.json().await?;

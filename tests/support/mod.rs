@@ -11,6 +11,7 @@ pub mod kubeconfig;
 pub mod local_cloud;
 pub mod namespace;
 pub mod operator;
+pub mod orchestrator;
 #[cfg(test)]
 pub mod outcome;
 pub mod peers;

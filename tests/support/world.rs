@@ -5,7 +5,8 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use extapp::api::external_application::ExternalApplicationStatus;
-use extapp::api::{AuthorizationServer, ExternalApplication};
+use extapp::api::role_assignment::RoleAssignmentStatus;
+use extapp::api::{AuthorizationServer, ExternalApplication, RoleAssignment};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
@@ -162,6 +163,47 @@ impl World {
         Api::namespaced(self.client.clone(), namespace)
     }
 
+    pub fn role_assignments(&self) -> Api<RoleAssignment> {
+        Api::namespaced(self.client.clone(), self.home.name())
+    }
+
+    /// Applies an assignment of roles in `DefaultTenant` to an application; `more` stands below its `spec`.
+    pub async fn permit(&self, name: &str, application: &str, more: &str) -> Result<()> {
+        self.apply(&format!(
+            "apiVersion: extapp.dev/v1alpha1\nkind: RoleAssignment\nmetadata: {{name: {name}}}\nspec:\n  applicationRef: {{name: {application}}}\n  tenant: DefaultTenant\n{more}"
+        ))
+        .await
+    }
+
+    /// Waits until the status of an assignment is as wanted.
+    pub async fn until_permit(
+        &self,
+        name: &str,
+        wanted: impl Fn(&RoleAssignmentStatus) -> bool + Send + 'static,
+    ) -> Result<RoleAssignment> {
+        let holds = move |object: Option<&RoleAssignment>| {
+            object.is_some_and(|object| {
+                let current = |status: &&RoleAssignmentStatus| status.observed_generation == object.metadata.generation;
+                object.status.as_ref().filter(current).is_some_and(&wanted)
+            })
+        };
+        wait_for(self.role_assignments(), name, LIMIT, holds).await?.context("the assignment is gone")
+    }
+
+    pub async fn until_permitted(&self, name: &str) -> Result<RoleAssignment> {
+        self.until_permit(name, |status| ready(&status.conditions)).await
+    }
+
+    /// Waits until `Ready` is False for this reason, and gives back the message.
+    pub async fn until_not_permitted(&self, name: &str, reason: &'static str) -> Result<String> {
+        let object = self.until_permit(name, move |status| {
+            status.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "False" && c.reason == reason)
+        });
+        let status = object.await?.status.unwrap_or_default();
+        let ready = status.conditions.into_iter().find(|condition| condition.type_ == "Ready");
+        Ok(ready.map(|condition| condition.message).unwrap_or_default())
+    }
+
     pub fn secrets(&self, namespace: &str) -> Api<Secret> {
         Api::namespaced(self.client.clone(), namespace)
     }
@@ -298,6 +340,8 @@ impl World {
         versions.extend(self.servers().list(&everything).await?.iter().filter_map(ResourceExt::resource_version));
         let applications = self.applications(self.home.name()).list(&everything).await?;
         versions.extend(applications.iter().filter_map(ResourceExt::resource_version));
+        let permits = self.role_assignments().list(&everything).await?;
+        versions.extend(permits.iter().filter_map(ResourceExt::resource_version));
         let secrets = self.secrets(self.home.name()).list(&everything).await?;
         versions.extend(secrets.iter().filter_map(ResourceExt::resource_version));
         let maps = self.config_maps(self.home.name());

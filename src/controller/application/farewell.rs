@@ -17,7 +17,7 @@ use crate::controller::authorization_server::pending;
 use crate::controller::events::Tone;
 use crate::controller::kubernetes::{is_conflict, is_not_found};
 use crate::controller::servers::{Server, finding};
-use crate::controller::{Context, full_name, server_key};
+use crate::controller::{Context, full_name, role_assignment, server_key};
 use crate::domain::credentials::whole;
 use crate::domain::farewell::{Farewell, Leaving, decide, patience, policy, wait_or_hand_over};
 use crate::domain::intent::{self, Settlement, settle};
@@ -57,13 +57,16 @@ pub async fn depart(
     let shared = standing.as_ref().and_then(|(id, standing)| standing.holder(id));
     let own = standing.filter(|(id, standing)| standing.operators_own(id)).map(|(id, _)| id);
     let deletion = object.as_ref().and_then(|object| object.spec.deletion.as_ref());
+    let policy = policy(app.spec.deletion.as_ref(), deletion);
+    let deletes = policy == DeletionPolicy::Delete && !observes(app);
+    let roles = || deletes.then(|| role_assignment::remaining(app, ctx)).flatten();
     let leaving = Leaving {
-        policy: policy(app.spec.deletion.as_ref(), deletion),
+        policy,
         observe_only: observes(app),
         client_id: known.client_id.as_ref(),
         own_client_id: own,
         shared_with: shared.as_deref(),
-        obstacle: known.obstacle,
+        obstacle: known.obstacle.or_else(roles),
         deleted_at: app.metadata.deletion_timestamp.as_ref().map_or(now, |time| time.0),
         give_up_after: patience(app.spec.deletion.as_ref(), deletion),
         abandon: wants_abandon(app.metadata.annotations.as_ref()),

@@ -89,7 +89,11 @@ pub async fn live(app: &ExternalApplication, ctx: &Context) -> Result<ExternalAp
 
 /// Whether the server's owner lets this namespace use it.
 pub fn admits(server: &crate::api::AuthorizationServer, app: &ExternalApplication, ctx: &Context) -> bool {
-    let name = app.metadata.namespace.as_deref().unwrap_or_default();
+    admits_namespace(server, app.metadata.namespace.as_deref().unwrap_or_default(), ctx)
+}
+
+/// The same for a namespace.
+pub fn admits_namespace(server: &crate::api::AuthorizationServer, name: &str, ctx: &Context) -> bool {
     let namespace = ctx.namespaces.get(&ObjectRef::new(name));
     let none = BTreeMap::new();
     let labels = namespace.as_ref().and_then(|namespace| namespace.metadata.labels.as_ref()).unwrap_or(&none);

@@ -177,6 +177,12 @@ fn build(
         (None, _) => Limits::unlimited(),
     };
     let budget = ctx.budgets.of(&url, &spec.organization, limits, &clock);
+    let orchestrator = match ctx.settings.requests_per_minute {
+        Some(limit) => Limits::per_minute(limit),
+        None => Limits::orchestrator(),
+    };
+    let orchestrator_budget =
+        ctx.budgets.of(&url, &format!("{}/orchestrator_", spec.organization), orchestrator, &clock);
     server.spend_from(budget.clone());
     let observer = Arc::new(Counting { server: server.key.to_string(), metrics: ctx.metrics.clone() });
     let total = ctx.settings.request_timeout;
@@ -190,6 +196,7 @@ fn build(
         insecure_hosts: ctx.settings.insecure_hosts.clone(),
         timeouts: Timeouts { connect: total.min(Duration::from_secs(3)), total },
         budget,
+        orchestrator_budget,
         clock,
         observer,
     })

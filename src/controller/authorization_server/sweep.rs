@@ -48,6 +48,16 @@ pub async fn sweep(server: &Server, asked: &Asked, ctx: &Context) {
     read_some(server, asked, &watched, ctx).await;
 }
 
+/// Has every assignment compared with its tenant. They share what is read: one look at each tenant, one at each folder.
+pub fn permits(server: &Server, ctx: &Context) {
+    let permits = ctx.permits_at(&server.key);
+    server.tenants.retain(|tenant| permits.iter().any(|object| object.spec.tenant == tenant));
+    for object in permits.iter().filter(|object| object.metadata.deletion_timestamp.is_none()) {
+        ctx.suspect(object.metadata.uid.as_deref().unwrap_or_default());
+        ctx.permit_later(object);
+    }
+}
+
 fn consented(app: &ExternalApplication, server: &Server, ctx: &Context) -> bool {
     ctx.authorization_servers.get(&server.key.reference()).is_some_and(|object| admits(&object, app, ctx))
 }

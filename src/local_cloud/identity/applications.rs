@@ -44,6 +44,7 @@ pub async fn create(
     let value = (confidential && request.generate_first_secret).then(secrets::generate).transpose()?;
     let new = NewApplication {
         id: clock::random_uuid()?.to_string(),
+        directory_id: clock::random_uuid()?.to_string(),
         confidential,
         administrator: false,
         registration,

@@ -61,6 +61,8 @@ pub struct NewSecret {
 pub struct NewApplication {
     /// The client id, a GUID.
     pub id: String,
+    /// The identifier by which the directory knows it, another GUID.
+    pub directory_id: String,
     /// Whether it may have secrets.
     pub confidential: bool,
     /// The client that `--credentials-out` gives out.
@@ -88,14 +90,16 @@ pub struct Client {
 pub fn insert(connection: &Connection, new: &NewApplication) -> Result<Application, StoreError> {
     connection
         .prepare_cached(
-            "INSERT INTO applications (id, name, confidential, redirect_uri, administrator) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO applications (id, name, confidential, redirect_uri, administrator, directory_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute(params![
             new.id,
             new.registration.name,
             new.confidential,
             new.registration.redirect_uri,
-            new.administrator
+            new.administrator,
+            new.directory_id
         ])?;
     let sequence = connection.last_insert_rowid();
     insert_scopes(connection, sequence, &new.registration.scopes)?;

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::StoreError;
+use super::{StoreError, orchestrator};
 
 /// The statements that lead from format `n` to `n + 1`, in order. Entries are only ever added.
 const STEPS: &[&str] = &[
@@ -52,6 +52,7 @@ CREATE TABLE people (
     password      TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 ",
+    orchestrator::SCHEMA,
 ];
 
 /// Brings the tables up to date in one transaction.

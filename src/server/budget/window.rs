@@ -33,6 +33,11 @@ impl Limits {
         Self { counts: [Some(300), Some(24_000), Some(160), Some(160)], window: FIVE_MINUTES }
     }
 
+    /// Orchestrator publishes no limit for what is asked of it here. UiPath's own clients keep to 15 requests a second.
+    pub fn orchestrator() -> Self {
+        Self { counts: [Some(4_500); 4], window: FIVE_MINUTES }
+    }
+
     /// For servers that publish no limits: installations of one's own.
     pub fn unlimited() -> Self {
         Self { counts: [None; 4], window: FIVE_MINUTES }

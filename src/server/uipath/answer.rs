@@ -52,7 +52,7 @@ impl Reader<'_> {
             429 => ServerError::RateLimited { retry_after: answer.retry_after },
             _ if is_html(answer) => self.not_this_api("HTML"),
             403 => ServerError::Forbidden { needed: self.operation.needed },
-            status if readings::is_absence(status) && self.operation.names_registration => ServerError::NotFound,
+            status if readings::is_absence(status) && self.operation.names_thing => ServerError::NotFound,
             404 => self.not_this_api("404 Not Found"),
             409 => ServerError::Conflict { text: self.text(answer) },
             _ if is_unauthorized(answer) => ServerError::Forbidden { needed: self.operation.needed },

@@ -1,5 +1,6 @@
 //! Where things are at the three kinds of deployment. Pure.
 
+use reqwest::header::HeaderValue;
 use url::Url;
 
 use super::{Deployment, readings};
@@ -56,6 +57,29 @@ impl Paths {
         self.api(&["ExternalApiResource"])
     }
 
+    /// Where identities are found by their names.
+    pub(super) fn resolve(&self, organization: &str) -> Url {
+        self.api(&["Directory", "BulkResolveByName", organization])
+    }
+
+    /// An address of Orchestrator, and the header that names the tenant where the address does not. `None` for what cannot
+    /// be the name of a tenant.
+    pub(super) fn orchestrator(
+        &self,
+        organization: &str,
+        tenant: &str,
+        path: &[&str],
+    ) -> Option<(Url, Option<HeaderValue>)> {
+        if !is_name(tenant) {
+            return None;
+        }
+        if self.deployment == Deployment::Standalone {
+            return Some((under(&self.host, path), Some(HeaderValue::from_str(tenant).ok()?)));
+        }
+        let base = under(&self.host, &[organization, tenant, "orchestrator_"]);
+        Some((under(&base, path), None))
+    }
+
     fn api(&self, segments: &[&str]) -> Url {
         under(&under(&self.identity, &["api"]), segments)
     }
@@ -64,6 +88,11 @@ impl Paths {
 /// Whether the text stays one segment of a path: `Url` drops the others silently.
 pub(super) fn is_segment(text: &str) -> bool {
     !text.is_empty() && !text.chars().all(|c| c == '.') && !text.contains(|c: char| c.is_control() || c.is_whitespace())
+}
+
+/// Whether the text can be a name, spaces included, and stays one segment of a path.
+fn is_name(text: &str) -> bool {
+    !text.trim().is_empty() && !text.chars().all(|c| c == '.') && !text.contains(char::is_control)
 }
 
 fn under(base: &Url, segments: &[&str]) -> Url {
@@ -125,6 +154,28 @@ mod tests {
         let url = paths.client("org", &ClientId::new("../x?y#z/w")).unwrap();
         assert!(url.path().ends_with("/ExternalClient/org/..%2Fx%3Fy%23z%2Fw"), "{url}");
         assert!(url.query().is_none() && url.fragment().is_none());
+    }
+
+    #[test]
+    fn a_tenant_is_named_in_the_address_or_beside_it() {
+        let at =
+            |url: &str, deployment| paths(url, deployment).orchestrator("acme", "My Tenant", &["odata", "Users(7)"]);
+        let (url, header) = at("https://cloud.uipath.com", Deployment::AutomationCloud).unwrap();
+        assert_eq!(url.as_str(), "https://cloud.uipath.com/acme/My%20Tenant/orchestrator_/odata/Users(7)");
+        assert_eq!(header, None);
+        let (url, header) = at("https://orchestrator.example", Deployment::Standalone).unwrap();
+        assert_eq!(url.as_str(), "https://orchestrator.example/odata/Users(7)");
+        assert_eq!(header.unwrap(), "My Tenant");
+    }
+
+    #[test]
+    fn a_tenant_never_leaves_its_segment() {
+        let paths = paths("https://cloud.uipath.com", Deployment::AutomationCloud);
+        for tenant in ["", " ", ".", "..", "a\nb"] {
+            assert!(paths.orchestrator("acme", tenant, &["odata"]).is_none(), "{tenant:?}");
+        }
+        let (url, _) = paths.orchestrator("acme", "../x?y#z/w", &["odata"]).unwrap();
+        assert_eq!(url.path(), "/acme/..%2Fx%3Fy%23z%2Fw/orchestrator_/odata");
     }
 
     #[test]

@@ -11,7 +11,8 @@ use jiff::tz::Offset;
 use serde_json::Value;
 
 use super::Deployment;
-use crate::domain::registration::{ClientType, Grant, Scope};
+use crate::domain::registration::{ClientType, Grant, PrincipalId, Scope};
+use crate::server::ServerError;
 
 /// One open point.
 pub struct Reading {
@@ -77,6 +78,31 @@ pub const READINGS: &[Reading] = &[
         open: "the forms of creationTime and expiryTime",
         taken: "RFC 3339, UTC where there is no zone; the first and the last year of .NET's calendar mean no time at all",
     },
+    Reading {
+        held_by: "ORCHESTRATOR_SCOPES",
+        open: "what of Orchestrator the operator's own application has been given",
+        taken: "OR.Default, without which no folder is listed, with OR.Folders and OR.Users; else OR.Default alone, for an operator with a role in the tenant",
+    },
+    Reading {
+        held_by: "DIRECTORY_DOMAIN",
+        open: "the directory's domain in an installation with a directory of one's own",
+        taken: "autogen: the cloud's, and that of every installation that is not federated",
+    },
+    Reading {
+        held_by: "principal_of",
+        open: "which field of a user carries the directory's identifier",
+        taken: "DirectoryIdentifier where it is there, else Key",
+    },
+    Reading {
+        held_by: "is_external_application",
+        open: "the form of the type in answers of the directory search: documented as a word, seen as a number",
+        taken: "4 and ExternalApplication, in both forms",
+    },
+    Reading {
+        held_by: "may_be_the_wrong_action",
+        open: "how a server answers an assign action that it does not have: a failure or a refusal, in words that say nothing of it",
+        taken: "every refusal of the request and every failure: the other action is tried, and the first answer believed if that is refused, too",
+    },
 ];
 
 /// The path under which Identity Server answers management requests.
@@ -90,6 +116,33 @@ pub fn identity_path(deployment: Deployment, organization: &str) -> Vec<&str> {
 
 /// The scopes that the operator asks for itself, one request after the other until one is granted.
 pub const OWN_SCOPES: [&str; 2] = ["PM.OAuthApp", "PM.OAuthApp.Read PM.OAuthApp.Write"];
+
+/// The scopes that the operator asks for at Orchestrator, one request after the other until one is granted.
+pub const ORCHESTRATOR_SCOPES: [&str; 2] = ["OR.Default OR.Folders OR.Users", "OR.Default"];
+
+/// The directory in which external applications are.
+pub const DIRECTORY_DOMAIN: &str = "autogen";
+
+/// The identity that a user of a tenant stands for.
+pub fn principal_of(directory_identifier: Option<String>, key: Option<String>) -> Option<PrincipalId> {
+    directory_identifier.filter(|id| !id.is_empty()).or(key).map(PrincipalId::new)
+}
+
+/// Whether a row of the directory search is an external application.
+pub fn is_external_application(kind: &Value) -> bool {
+    matches!(normal(kind).as_str(), "4" | "externalapplication")
+}
+
+/// Whether an assign action may have been refused because the server only knows the other one.
+pub fn may_be_the_wrong_action(error: &ServerError) -> bool {
+    matches!(
+        error,
+        ServerError::Rejected { .. }
+            | ServerError::NotFound
+            | ServerError::Failed { .. }
+            | ServerError::Unintelligible { .. }
+    )
+}
 
 /// The organization's GUID, which management requests name as `partitionGlobalId`.
 pub fn organization<'a>(claim: Option<&'a str>, configured: &'a str) -> Option<&'a str> {

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use reqwest::header::HeaderValue;
 use serde::Serialize;
 use url::Url;
 
 use super::answer::Reader;
 use super::discovery::{Document, Metadata};
-use super::operation::{DISCOVERY, Operation, TOKEN};
+use super::operation::{DISCOVERY, Operation, Service, TOKEN};
 use super::paths::Paths;
 use super::readings;
 use super::single_flight::SingleFlight;
@@ -30,14 +31,30 @@ pub(super) struct Session {
     pub(super) organization: String,
     pub(super) client_id: ClientId,
     pub(super) client_secret: ClientSecret,
-    pub(super) budget: Arc<Budget>,
     pub(super) clock: Clock,
     pub(super) metadata: SingleFlight<Metadata>,
-    pub(super) tokens: SingleFlight<Token>,
-    /// Which of `readings::OWN_SCOPES` was granted last.
-    pub(super) scope: AtomicUsize,
+    pub(super) identity: Access,
+    pub(super) orchestrator: Access,
     /// Until when tokens and metadata are not asked for, because the server limits requests.
     pub(super) closed_until: Mutex<Option<Timestamp>>,
+}
+
+/// What one service is spoken to with.
+pub(super) struct Access {
+    /// The scopes to ask for, one request after the other until one is granted.
+    scopes: &'static [&'static str],
+    /// What to give the operator's application where none is.
+    needed: &'static str,
+    budget: Arc<Budget>,
+    tokens: SingleFlight<Token>,
+    /// Which of the scopes was granted last.
+    granted: AtomicUsize,
+}
+
+impl Access {
+    pub(super) fn new(scopes: &'static [&'static str], needed: &'static str, budget: Arc<Budget>) -> Self {
+        Self { scopes, needed, budget, tokens: SingleFlight::default(), granted: AtomicUsize::new(0) }
+    }
 }
 
 /// How long that is where the server does not say, and at the least.
@@ -51,22 +68,35 @@ pub(super) type Organization<'a> = Result<&'a str, ServerError>;
 pub(super) struct Call {
     url: Url,
     body: Option<Body>,
+    tenant: Option<HeaderValue>,
 }
 
 impl Call {
     pub(super) fn to(url: Url) -> Self {
-        Self { url, body: None }
+        Self { url, body: None, tenant: None }
     }
 
     pub(super) fn with(url: Url, body: &impl Serialize) -> Result<Self, ServerError> {
         let unwritable = |_| ServerError::Unreachable { what: "the request cannot be written" };
         let bytes = Bytes::from(serde_json::to_vec(body).map_err(unwritable)?);
-        Ok(Self { url, body: Some(Body { content_type: "application/json", bytes }) })
+        Ok(Self { url, body: Some(Body { content_type: "application/json", bytes }), tenant: None })
+    }
+
+    /// Names the tenant beside the address, where that does not.
+    pub(super) fn within(self, tenant: Option<HeaderValue>) -> Self {
+        Self { tenant, ..self }
     }
 }
 
 impl Session {
-    /// Sends a request to the management API and reads the answer. `prepare` is given the organization.
+    fn access(&self, service: Service) -> &Access {
+        match service {
+            Service::Identity => &self.identity,
+            Service::Orchestrator => &self.orchestrator,
+        }
+    }
+
+    /// Sends a request to one of the services and reads the answer. `prepare` is given the organization.
     ///
     /// A 401 was not executed: the token is replaced and the request sent once more. Of a request that creates,
     /// what fails before it is sent is definite, and what fails after is either a clear refusal or `Ambiguous`.
@@ -77,14 +107,15 @@ impl Session {
         prepare: impl Fn(Organization<'_>) -> Result<Call, ServerError>,
         read: impl Fn(&Reader<'_>, &Answer) -> Result<T, ServerError>,
     ) -> Result<T, ServerError> {
+        let tokens = &self.access(operation.service).tokens;
         let (mut answer, mut token) = self.attempt(operation, lane, &prepare).await?;
         if answer.status == 401 {
-            self.tokens.discard(&token).await;
+            tokens.discard(&token).await;
             (answer, token) = self.attempt(operation, lane, &prepare).await?;
         }
         if answer.status == 403 {
             // A token lacks what was granted after it was issued: whoever comes next gets a new one.
-            self.tokens.discard(&token).await;
+            tokens.discard(&token).await;
         }
         let secrets = [self.client_secret.expose(), token.expose()];
         let result = read(&Reader { operation, secrets: &secrets }, &answer);
@@ -97,12 +128,12 @@ impl Session {
         lane: Lane,
         prepare: impl Fn(Organization<'_>) -> Result<Call, ServerError>,
     ) -> Result<(Answer, Arc<Token>), ServerError> {
-        let token = self.token().await;
+        let token = self.token_for(operation.service).await;
         let token = if operation.creates { token.map_err(ServerError::before_a_create) } else { token }?;
         let call = prepare(self.organization(&token))?;
         let mut request = request(operation, call);
         request.bearer = Some(token.bearer());
-        let request = self.budget.admit(request, lane)?;
+        let request = self.access(operation.service).budget.admit(request, lane)?;
         let answer = self.http.send(request).await;
         let answer = if operation.creates { answer.map_err(ServerError::of_a_create) } else { answer }?;
         Ok((answer, token))
@@ -117,31 +148,37 @@ impl Session {
         })
     }
 
+    /// The token for external applications: it also tells which organization this is.
     pub(super) async fn token(&self) -> Result<Arc<Token>, ServerError> {
-        self.tokens.get(|token| token.is_usable(self.clock.now()), || self.fetch_token()).await
+        self.token_for(Service::Identity).await
     }
 
-    async fn fetch_token(&self) -> Result<Token, ServerError> {
+    async fn token_for(&self, service: Service) -> Result<Arc<Token>, ServerError> {
+        let access = self.access(service);
+        access.tokens.get(|token| token.is_usable(self.clock.now()), || self.fetch_token(access)).await
+    }
+
+    async fn fetch_token(&self, access: &Access) -> Result<Token, ServerError> {
         let metadata = self.metadata.get(|_| true, || self.fetch_metadata()).await?;
-        let choices = readings::OWN_SCOPES.len();
-        let first = self.scope.load(Ordering::Relaxed);
+        let choices = access.scopes.len();
+        let first = access.granted.load(Ordering::Relaxed);
         for choice in (first..first + choices).map(|choice| choice % choices) {
-            let scope = readings::OWN_SCOPES[choice];
+            let scope = access.scopes[choice];
             match self.ask_for_token(&metadata.token_endpoint, scope).await {
                 Ok(token) => {
-                    self.scope.store(choice, Ordering::Relaxed);
+                    access.granted.store(choice, Ordering::Relaxed);
                     return Ok(token);
                 }
                 Err(NoToken::Scope) => {}
                 Err(NoToken::Because(error)) => return Err(error),
             }
         }
-        Err(ServerError::Forbidden { needed: "PM.OAuthApp as application scope" })
+        Err(ServerError::Forbidden { needed: access.needed })
     }
 
     async fn ask_for_token(&self, endpoint: &Url, scope: &str) -> Result<Token, NoToken> {
         let body = token::request_body(&self.client_id, &self.client_secret, scope);
-        let call = Call { url: endpoint.clone(), body: Some(body) };
+        let call = Call { url: endpoint.clone(), body: Some(body), tenant: None };
         let asked = self.clock.now();
         let answer = self.send_exempt(request(TOKEN, call)).await.map_err(NoToken::Because)?;
         token::read(&Reader { operation: TOKEN, secrets: &[self.client_secret.expose()] }, &answer, asked)
@@ -178,6 +215,7 @@ fn request(operation: Operation, call: Call) -> Request {
         class: operation.class,
         url: call.url,
         bearer: None,
+        tenant: call.tenant,
         body: call.body,
         repeatable: !operation.creates,
         limit: operation.limit,

@@ -1,0 +1,38 @@
+//! Telling: the status where it differs, and an Event where something is new.
+
+use crate::api::RoleAssignment;
+use crate::controller::Context;
+use crate::controller::application::Error;
+use crate::controller::events::Tone;
+use crate::controller::kubernetes::is_not_found;
+use crate::domain::observed::Finding;
+use crate::domain::permissions::{Outcome, finding, status};
+use crate::domain::reason::Reason;
+use crate::metrics::Ended;
+
+pub async fn report(object: &RoleAssignment, outcome: &Outcome, ctx: &Context) -> Result<(), Error> {
+    let found = finding(outcome);
+    if let Some(found) = &found {
+        ctx.metrics.findings.get_or_create(&Ended { reason: found.reason.as_str() }).inc();
+    }
+    let Some(status) = status(object, outcome, ctx.now()) else { return Ok(()) };
+    match ctx.kubernetes().status(object, &status, None).await {
+        Err(error) if !is_not_found(&error) => return Err(error.into()),
+        _ => {}
+    }
+    if let Some(found) = found.filter(|found| is_news(object, found)) {
+        let quiet = matches!(found.reason, Reason::Suspended | Reason::ApplicationNotReady);
+        let tone = if quiet { Tone::Normal } else { Tone::Warning };
+        ctx.events.publish(object, tone, found.reason, &found.message);
+    }
+    Ok(())
+}
+
+/// Whether the status does not say it yet.
+pub fn is_news(object: &RoleAssignment, finding: &Finding) -> bool {
+    !object.status.iter().flat_map(|status| &status.conditions).any(|condition| {
+        condition.type_ == "Ready"
+            && condition.reason == finding.reason.as_str()
+            && condition.message == finding.message
+    })
+}

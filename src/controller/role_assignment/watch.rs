@@ -1,0 +1,85 @@
+//! Who is woken when an assignment, or the application of one, changes.
+
+use kube::runtime::reflector::ObjectRef;
+
+use crate::api::{ExternalApplication, RoleAssignment};
+use crate::controller::Context;
+use crate::controller::changes::digest;
+use crate::domain::permissions::{concern_the_same, was_settled};
+
+/// An assignment was changed by a person. Others of the same application and tenant look again, too: they may no longer
+/// agree, or agree again.
+pub fn changed(object: &RoleAssignment, context: &Context) {
+    let settled = object.metadata.deletion_timestamp.is_none()
+        && context
+            .application_of(object)
+            .and_then(|app| crate::domain::observed::status_client_id(&app))
+            .is_some_and(|client_id| was_settled(object, &client_id));
+    if settled {
+        context.permit_later(object);
+    } else {
+        context.wake_permit(object);
+    }
+    if !settled {
+        look_at_rivals(object, context);
+    }
+}
+
+fn look_at_rivals(object: &RoleAssignment, context: &Context) {
+    for other in context.role_assignments.state() {
+        if concern_the_same(object, &other) && other.metadata.uid != object.metadata.uid {
+            context.suspect(other.metadata.uid.as_deref().unwrap_or_default());
+            context.wake_permit(&other);
+        }
+    }
+}
+
+/// What an assignment has, or is, changed: an application that goes may have waited for it.
+pub fn noticed(object: &RoleAssignment, context: &Context) {
+    let Some(app) = context.application_of(object) else { return };
+    if app.metadata.deletion_timestamp.is_some() {
+        context.wake_application(
+            app.metadata.name.as_deref().unwrap_or_default(),
+            app.metadata.namespace.as_deref().unwrap_or_default(),
+        );
+    }
+}
+
+/// An assignment is gone.
+pub fn gone(object: &RoleAssignment, context: &Context) {
+    forget(object, context);
+    look_at_rivals(object, context);
+    noticed(object, context);
+}
+
+/// Nothing is kept for it any more.
+pub fn forget(object: &RoleAssignment, context: &Context) {
+    let Some(uid) = object.metadata.uid.as_deref() else { return };
+    context.retries.forget(uid);
+    context.clear_suspicion(uid);
+    if let Some(key) = context.server_of(object) {
+        context.servers.get(&key).permit_turns.forget(&ObjectRef::from_obj(object));
+    }
+}
+
+/// What of an application matters to its assignments.
+pub fn matters(app: &ExternalApplication) -> u64 {
+    let status = app.status.as_ref();
+    let registered = status.is_some_and(|status| {
+        status.conditions.iter().any(|condition| condition.type_ == "Registered" && condition.status == "True")
+    });
+    digest(&(
+        app.metadata.uid.as_ref(),
+        app.metadata.generation,
+        app.metadata.deletion_timestamp.is_some(),
+        status.and_then(|status| status.client_id.as_ref()),
+        registered,
+    ))
+}
+
+/// The application of some assignments changed: they look again.
+pub fn application_changed(app: &ExternalApplication, context: &Context) {
+    for object in context.permits_of(app) {
+        context.wake_permit(&object);
+    }
+}

@@ -1,0 +1,253 @@
+//! What is said of a `RoleAssignment`.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::super::observed::{Finding, Retry};
+use super::super::reason::Reason;
+use super::super::status::{Wanted, conditions, progress as flow};
+use super::super::tenant::FolderId;
+use super::assess::{Assessment, FolderPlan};
+use super::judge::Refusal;
+use super::{holds, observes};
+use crate::api::RoleAssignment;
+use crate::api::role_assignment::{FolderState, FolderStatus, RoleAssignmentStatus};
+
+/// How many refusals a message names.
+const NAMED: usize = 8;
+/// The longest reason of one folder, in characters.
+const REASON: usize = 1_000;
+
+/// What a pass came to.
+pub enum Outcome {
+    /// Nothing was done.
+    Refused(Finding),
+    /// What is about to be done: written before it is.
+    Begun(Box<Assessment>),
+    /// All was done that could be, or nothing was to be done.
+    Done(Box<Assessment>),
+    /// The work broke off.
+    Failed(Box<Assessment>, Finding),
+    /// All that was assigned was taken away, because the application goes.
+    Withdrawn(Finding),
+}
+
+/// What stands in the way, if anything does.
+pub fn finding(outcome: &Outcome) -> Option<Finding> {
+    match outcome {
+        Outcome::Refused(finding) | Outcome::Failed(_, finding) | Outcome::Withdrawn(finding) => Some(finding.clone()),
+        Outcome::Begun(_) => Some(Finding::passing(Reason::Progressing, "roles are being assigned", Retry::Backoff)),
+        Outcome::Done(assessment) => refused(assessment),
+    }
+}
+
+/// What a person has to change, in one sentence for each place.
+fn refused(assessment: &Assessment) -> Option<Finding> {
+    let refusals: Vec<&Refusal> = assessment.refusals().collect();
+    let first = refusals.first()?;
+    let said: Vec<&str> = refusals.iter().take(NAMED).map(|refusal| refusal.message.as_str()).collect();
+    let more = refusals.len() - said.len();
+    let tail = if more > 0 { format!("; and {more} more, see status.folders") } else { String::new() };
+    Some(Finding::stalled(first.reason, format!("{}{tail}", said.join("; "))))
+}
+
+/// The status after a pass; `None` where it already says so.
+pub fn status(object: &RoleAssignment, outcome: &Outcome, now: Timestamp) -> Option<RoleAssignmentStatus> {
+    let old = object.status.clone().unwrap_or_default();
+    let mut next = RoleAssignmentStatus { observed_generation: object.metadata.generation, ..old.clone() };
+    let found = finding(outcome);
+    let wanted = match outcome {
+        Outcome::Refused(finding) if finding.reason == Reason::Suspended => suspended(&old, finding),
+        Outcome::Refused(finding) => refused_conditions(object, finding),
+        Outcome::Withdrawn(finding) => {
+            next = RoleAssignmentStatus { observed_generation: object.metadata.generation, ..Default::default() };
+            withdrawn(finding)
+        }
+        Outcome::Begun(assessment) | Outcome::Done(assessment) | Outcome::Failed(assessment, _) => {
+            let progress = match outcome {
+                Outcome::Done(_) if observes(object) => Progress::Watched,
+                Outcome::Done(_) => Progress::Ended,
+                _ => Progress::Open,
+            };
+            describe(&mut next, &old, assessment, progress);
+            assessed(object, assessment, found.as_ref(), progress)
+        }
+    };
+    next.conditions = conditions(&old.conditions, &wanted, object.metadata.generation, now);
+    (object.status.as_ref() != Some(&next)).then_some(next)
+}
+
+/// How far the work has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Open,
+    Ended,
+    /// Nothing is written under management Observe.
+    Watched,
+}
+
+fn describe(next: &mut RoleAssignmentStatus, old: &RoleAssignmentStatus, seen: &Assessment, progress: Progress) {
+    let (actual, desired) = &seen.tenant_roles;
+    let shown = if progress == Progress::Ended { desired.as_ref().unwrap_or(actual) } else { actual };
+    next.roles = shown.iter().cloned().collect();
+    next.principal_id = Some(seen.principal.to_string());
+    next.client_id = Some(seen.admitted.client_id.to_string());
+    next.server_ref = Some(seen.admitted.server.clone());
+    next.folders = seen.folders.iter().map(|folder| listed(folder, progress)).collect();
+    let left = seen.leaving.iter().filter(|_| progress != Progress::Ended).map(|(path, id)| leaving(path, *id));
+    // What the record names stays there until it is known to be gone.
+    let recorded = old.folders.iter().filter(|_| progress == Progress::Open);
+    let kept = recorded.filter_map(|folder| Some(leaving(&folder.path, FolderId(folder.id?))));
+    for folder in left.chain(kept) {
+        let known = next.folders.iter().any(|there| there.path == folder.path || there.id == folder.id);
+        if !known {
+            next.folders.push(folder);
+        }
+    }
+    next.folders.sort_by(|one, other| one.path.cmp(&other.path));
+}
+
+fn leaving(path: &str, id: FolderId) -> FolderStatus {
+    FolderStatus {
+        path: path.to_owned(),
+        id: Some(id.0),
+        roles: Vec::new(),
+        state: FolderState::Leaving,
+        reason: Some("no longer listed: what is assigned here is taken away".into()),
+    }
+}
+
+fn listed(folder: &FolderPlan, progress: Progress) -> FolderStatus {
+    let none = BTreeSet::new();
+    let actual = folder.actual.as_ref().unwrap_or(&none);
+    let desired = folder.desired.as_ref();
+    let done = progress == Progress::Ended || (folder.actual.is_some() && folder.actual.as_ref() == desired);
+    let refusal = (!folder.refusals.is_empty()).then(|| {
+        let said: Vec<&str> = folder.refusals.iter().map(|refusal| refusal.message.as_str()).collect();
+        said.join("; ").chars().take(REASON).collect::<String>()
+    });
+    let (state, reason) = match refusal {
+        Some(reason) => (FolderState::Refused, Some(reason)),
+        None if done => (FolderState::Assigned, None),
+        None if progress == Progress::Watched => {
+            let listed: Vec<&str> = desired.iter().flat_map(|roles| roles.iter()).map(String::as_str).collect();
+            (FolderState::Differs, Some(format!("listed: {}", listed.join(", "))))
+        }
+        None => (FolderState::Pending, None),
+    };
+    let shown = if done { desired.unwrap_or(actual) } else { actual };
+    FolderStatus {
+        path: folder.path.clone(),
+        id: folder.id.map(|id| id.0),
+        roles: shown.iter().cloned().collect(),
+        state,
+        reason,
+    }
+}
+
+fn assessed(
+    object: &RoleAssignment,
+    seen: &Assessment,
+    found: Option<&Finding>,
+    progress: Progress,
+) -> Vec<Wanted<'static>> {
+    let drift = progress == Progress::Watched && seen.differs();
+    let drifted = if drift {
+        (true, Reason::DriftFound, differences(seen))
+    } else {
+        (false, Reason::InSync, "the roles are as listed".to_owned())
+    };
+    let permitted = match found {
+        Some(finding) => (false, finding.reason, finding.message.clone()),
+        None if drift => (false, Reason::DriftFound, differences(seen)),
+        None => (true, Reason::Permitted, assigned(object, seen)),
+    };
+    let ready = match found {
+        None if observes(object) => {
+            (true, Reason::Observed, "management is Observe: the roles are watched, nothing is written".to_owned())
+        }
+        None => (true, Reason::Ready, assigned(object, seen)),
+        Some(finding) => (false, finding.reason, finding.message.clone()),
+    };
+    let mut wanted = vec![
+        Wanted { kind: "Permitted", state: Some(permitted) },
+        Wanted { kind: "Drifted", state: Some(drifted) },
+        Wanted { kind: "Ready", state: Some(ready) },
+    ];
+    wanted.extend(flow(found));
+    wanted
+}
+
+fn assigned(object: &RoleAssignment, seen: &Assessment) -> String {
+    let tenant = &object.spec.tenant;
+    if seen.admitted.role_based {
+        return format!("the roles are assigned in tenant {tenant}");
+    }
+    format!(
+        "the roles are assigned in tenant {tenant}, but role-based access needs OR.Default in the token: add OR.Default to the applicationScopes of the application"
+    )
+}
+
+/// What is not as listed, for a person.
+pub fn differences(seen: &Assessment) -> String {
+    let mut said = Vec::new();
+    let none = BTreeSet::new();
+    let (actual, desired) = &seen.tenant_roles;
+    if let Some(desired) = desired.as_ref().filter(|desired| *desired != actual) {
+        said.push(difference("the tenant", actual, desired));
+    }
+    for folder in &seen.folders {
+        let actual = folder.actual.as_ref();
+        if let Some(desired) = folder.desired.as_ref().filter(|desired| Some(*desired) != actual) {
+            said.push(difference(&folder.path, actual.unwrap_or(&none), desired));
+        }
+    }
+    said.extend(seen.leaving.iter().map(|(path, _)| format!("{path}: no longer listed")));
+    let more = said.len().saturating_sub(NAMED);
+    said.truncate(NAMED);
+    let tail = if more > 0 { format!("; and {more} more") } else { String::new() };
+    format!("{}{tail}", said.join("; "))
+}
+
+fn difference(place: &str, actual: &BTreeSet<String>, desired: &BTreeSet<String>) -> String {
+    let list = |names: Vec<&String>| names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let missing = list(desired.difference(actual).collect());
+    let surplus = list(actual.difference(desired).collect());
+    match (missing.is_empty(), surplus.is_empty()) {
+        (false, false) => format!("{place}: {missing} missing, {surplus} not listed"),
+        (false, true) => format!("{place}: {missing} missing"),
+        (true, false) => format!("{place}: {surplus} not listed"),
+        (true, true) => format!("{place}: not assigned"),
+    }
+}
+
+fn refused_conditions(object: &RoleAssignment, finding: &Finding) -> Vec<Wanted<'static>> {
+    let state = || Some((false, finding.reason, finding.message.clone()));
+    let mut wanted = vec![Wanted { kind: "Ready", state: state() }];
+    // What is assigned stays so while it cannot be looked at.
+    if !holds(object) || finding.stalled {
+        wanted.push(Wanted { kind: "Permitted", state: state() });
+    }
+    wanted.extend(flow(Some(finding)));
+    wanted
+}
+
+fn withdrawn(finding: &Finding) -> Vec<Wanted<'static>> {
+    let state = || Some((false, finding.reason, finding.message.clone()));
+    let mut wanted = vec![
+        Wanted { kind: "Ready", state: state() },
+        Wanted { kind: "Permitted", state: state() },
+        Wanted { kind: "Drifted", state: None },
+    ];
+    wanted.extend(flow(Some(finding)));
+    wanted
+}
+
+/// A suspended assignment keeps what it had.
+fn suspended(old: &RoleAssignmentStatus, finding: &Finding) -> Vec<Wanted<'static>> {
+    let was_ready = old.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    let mut wanted = vec![Wanted { kind: "Ready", state: Some((was_ready, finding.reason, finding.message.clone())) }];
+    wanted.extend(flow(None));
+    wanted
+}

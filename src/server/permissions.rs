@@ -1,0 +1,70 @@
+//! Fine-grained permissions: what an application may do in a tenant and its folders.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+
+use super::{Lane, ServerError};
+use crate::domain::registration::{ClientId, PrincipalId};
+use crate::domain::tenant::{FolderId, Member, Principal, RoleId, Tenant, UserId};
+
+/// Whom a folder's roles are given to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Assignee {
+    /// A user that the tenant knows already.
+    User(UserId),
+    /// An identity of the directory, which becomes a user with this.
+    Principal(PrincipalId),
+}
+
+/// What a server with fine-grained permissions can do. Everything that writes sets a state: doing it twice is the same as
+/// doing it once. `ServerError::NotFound` is about the tenant, or about the folder or user that is named.
+pub trait Permissions {
+    /// The application's identity in the directory. `name` is how it is found, `client_id` how it is told from others of
+    /// the same name.
+    fn principal(
+        &self,
+        tenant: &str,
+        client_id: &ClientId,
+        name: &str,
+        lane: Lane,
+    ) -> impl Future<Output = Result<Principal, ServerError>> + Send;
+    /// Every role, every folder, and every application that the tenant knows.
+    fn tenant(&self, tenant: &str, lane: Lane) -> impl Future<Output = Result<Tenant, ServerError>> + Send;
+    /// Who is assigned to this folder, without those who only inherit.
+    fn members(
+        &self,
+        tenant: &str,
+        folder: FolderId,
+        lane: Lane,
+    ) -> impl Future<Output = Result<Vec<Member>, ServerError>> + Send;
+    /// Makes the principal known to the tenant, with exactly these roles (by name).
+    fn admit(
+        &self,
+        tenant: &str,
+        principal: &PrincipalId,
+        roles: &BTreeSet<String>,
+    ) -> impl Future<Output = Result<UserId, ServerError>> + Send;
+    /// Replaces the user's roles in the tenant itself.
+    fn set_tenant_roles(
+        &self,
+        tenant: &str,
+        user: UserId,
+        roles: &[RoleId],
+    ) -> impl Future<Output = Result<(), ServerError>> + Send;
+    /// Replaces the roles in each of these folders.
+    fn set_folder_roles(
+        &self,
+        tenant: &str,
+        assignee: &Assignee,
+        folders: &[(FolderId, Vec<RoleId>)],
+    ) -> impl Future<Output = Result<(), ServerError>> + Send;
+    /// Takes the user out of a folder. Not in it already counts as done.
+    fn leave(
+        &self,
+        tenant: &str,
+        folder: FolderId,
+        user: UserId,
+    ) -> impl Future<Output = Result<(), ServerError>> + Send;
+    /// Takes the user out of the tenant, with all that is assigned to it. Gone already counts as done.
+    fn expel(&self, tenant: &str, user: UserId) -> impl Future<Output = Result<(), ServerError>> + Send;
+}

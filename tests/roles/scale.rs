@@ -1,0 +1,58 @@
+//! Many folders, many roles, many assignments: pages, and requests that do not grow with them.
+
+use serde_json::json;
+
+use super::{Office, READER};
+use crate::support::Result;
+use crate::support::world::Variations;
+
+#[tokio::test]
+async fn folders_and_roles_beyond_the_first_page_are_found_without_a_request_for_each() -> Result<()> {
+    let cloud = vec!["--largest-page".into(), "25".into()];
+    let office = Office::new("roles-pages", Variations { cloud, ..Variations::default() }).await?;
+    let tenant = office.tenant().await?;
+    for number in 0..60 {
+        tenant
+            .call(reqwest::Method::POST, "/odata/Folders", Some(json!({"DisplayName": format!("Folder {number}")})))
+            .await?;
+        tenant.folder_role(&format!("Role {number}"), &["Queues.View"]).await?;
+    }
+    let last = tenant.folder("Zuletzt").await?;
+    tenant.folder_role("Zuletzt", &["Queues.View"]).await?;
+    let before = office.world.cloud.access_log()?.len();
+    office.world.permit("worker", "worker", "  folders: [{path: Zuletzt, roles: [Zuletzt]}]\n").await?;
+    office.world.until_permitted("worker").await?;
+    assert!(office.workload("worker").await?.reads(last).await?);
+    let log = office.world.cloud.access_log()?;
+    let asked = log[before..].iter().filter(|line| line.contains("orchestrator_") && line.contains("\"GET\"")).count();
+    assert!(asked <= 12, "{asked} reads for 60 folders and 60 roles in pages of 25");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_sweep_reads_each_tenant_and_each_listed_folder_once_however_many_assignments_there_are() -> Result<()> {
+    let server = "  driftInterval: 3s\n".into();
+    let operator = vec!["--requests-per-minute".into(), "100000".into()];
+    let office = Office::new("roles-many", Variations { server, operator, ..Variations::default() }).await?;
+    for number in 0..20 {
+        let name = format!("app-{number}");
+        office.register(&name).await?;
+        office
+            .world
+            .permit(&name, &name, &format!("  folders: [{{path: Shared/Finance, roles: [{READER}]}}]\n"))
+            .await?;
+    }
+    for number in 0..20 {
+        office.world.until_permitted(&format!("app-{number}")).await?;
+    }
+    office.world.sweeps(1).await?;
+    let reads = || -> Result<usize> {
+        let log = office.world.cloud.access_log()?;
+        Ok(log.iter().filter(|line| line.contains("orchestrator_") && line.contains("\"GET\"")).count())
+    };
+    let before = reads()?;
+    office.world.sweeps(3).await?;
+    let each = (reads()? - before) / 3;
+    assert!(each <= 6, "{each} reads a sweep for 20 assignments in one folder");
+    Ok(())
+}
