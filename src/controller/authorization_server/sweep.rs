@@ -15,6 +15,7 @@ use crate::domain::difference::between;
 use crate::domain::observed::{observes, status_client_id};
 use crate::domain::registration::{ClientId, Registered, SecretInfo};
 use crate::domain::sweep::{Compared, Swept, due, due_for_comparison, suspects};
+use crate::domain::upkeep::is_held_back;
 use crate::domain::validate::desired;
 use crate::server::{AuthorizationServer as _, Lane};
 
@@ -29,14 +30,16 @@ pub async fn sweep(server: &Server, asked: &Asked, ctx: &Context) {
     let watched: Vec<(ClientId, Arc<ExternalApplication>)> = ctx
         .applications_of(&server.key)
         .into_iter()
-        .filter(|app| is_settled(app) && app.metadata.deletion_timestamp.is_none() && !app.spec.suspend)
+        .filter(|app| {
+            (is_settled(app) || is_held_back(app)) && app.metadata.deletion_timestamp.is_none() && !app.spec.suspend
+        })
         .filter(|app| consented(app, server, ctx))
         .filter_map(|app| Some((status_client_id(&app)?, app)))
         .collect();
     let by_list: Vec<Swept<'_, Arc<ExternalApplication>>> = watched
         .iter()
-        // What is only observed may differ for ever: it is read in its turn, or when it is gone.
-        .filter(|(id, app)| !observes(app) || !asked.list.iter().any(|row| row.client_id == *id))
+        // What is not corrected may differ for ever: it is read in its turn, or when it is gone.
+        .filter(|(id, app)| !differs_for_good(app) || !asked.list.iter().any(|row| row.client_id == *id))
         .map(|(id, app)| Swept { key: app.clone(), client_id: id, desired: desired(app) })
         .collect();
     for app in suspects(&by_list, &asked.list) {
@@ -96,8 +99,9 @@ async fn read_some(server: &Server, asked: &Asked, watched: &[(ClientId, Arc<Ext
 fn differs(app: &ExternalApplication, actual: &Registered) -> bool {
     let differences = between(&desired(app), actual);
     let status = app.status.as_ref();
+    let news = status.is_none_or(|status| status.drift != differences);
     if observes(app) {
-        return status.is_none_or(|status| status.drift != differences);
+        return news;
     }
     let lost = |credential: &crate::api::external_application::CredentialStatus| {
         !actual.secrets.iter().any(|secret| secret.id.as_str() == credential.id)
@@ -108,9 +112,14 @@ fn differs(app: &ExternalApplication, actual: &Registered) -> bool {
         secret.description.as_ref() == Some(&marker)
             && !status.is_some_and(|status| status.credentials.iter().any(|known| known.id == secret.id.as_str()))
     };
-    !differences.is_empty()
+    (if is_held_back(app) { news } else { !differences.is_empty() })
         || actual.secrets.iter().any(stray)
         || status.is_some_and(|status| status.credentials.iter().any(lost))
+}
+
+/// Whether a difference is told of and not corrected.
+fn differs_for_good(app: &ExternalApplication) -> bool {
+    observes(app) || is_held_back(app)
 }
 
 fn is_settled(app: &ExternalApplication) -> bool {
