@@ -208,3 +208,6 @@ impl Call {
 fn written(milliseconds: i64) -> String {
     jiff::Timestamp::from_millisecond(milliseconds).map_or_else(|_| String::new(), |time| format!("{time:.3}"))
 }
+
+#[cfg(test)]
+mod tests;

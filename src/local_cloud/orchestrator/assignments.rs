@@ -186,7 +186,7 @@ pub fn list(
     let mut rows = Vec::new();
     for user in users::all(store, call.tenant.id)? {
         if let Some(membership) = found.remove(&user.id) {
-            rows.push(row(&user, membership, folders_of.get(&user.id).map_or(&[], Vec::as_slice), alerts));
+            rows.push(row(&user, &membership, folders_of.get(&user.id).map_or(&[], Vec::as_slice), alerts));
         }
     }
     call.page(ENTITY, rows)
@@ -197,7 +197,7 @@ struct Membership {
     roles: Vec<Value>,
 }
 
-fn row(user: &User, membership: Membership, folders: &[i64], alerts: bool) -> Value {
+fn row(user: &User, membership: &Membership, folders: &[i64], alerts: bool) -> Value {
     let mut row = json!({
         "Id": user.id,
         "UserEntity": {
