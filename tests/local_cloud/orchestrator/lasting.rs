@@ -58,27 +58,39 @@ async fn what_was_deleted_is_not_seeded_again() {
     assert_eq!(cloud.tenant().await.list("odata/Folders").await, [Value::Null; 0]);
 }
 
-/// Takes a data file back to the format before Orchestrator was there.
-fn make_older(file: &std::path::Path) {
-    let older = "
-        PRAGMA foreign_keys = OFF;
-        DROP TABLE queue_definitions; DROP TABLE folder_user_roles; DROP TABLE folder_users;
-        DROP TABLE tenant_user_roles; DROP TABLE tenant_users; DROP TABLE role_permissions; DROP TABLE roles;
-        DROP TABLE folders; DROP TABLE tenants;
-        DROP INDEX applications_by_directory_id; DROP INDEX applications_by_name;
-        ALTER TABLE applications DROP COLUMN directory_id;
-        PRAGMA user_version = 2;";
-    rusqlite::Connection::open(file).unwrap().execute_batch(older).unwrap();
-}
+/// The first format of data files, with an organization, and two applications with the secret `secret`.
+const FIRST_FORMAT: &str = "
+CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE signing_keys (algorithm TEXT PRIMARY KEY, private_pem TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE applications (
+    sequence INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, confidential INTEGER NOT NULL,
+    redirect_uri TEXT, administrator INTEGER NOT NULL DEFAULT 0) STRICT;
+CREATE TABLE application_scopes (
+    application INTEGER NOT NULL REFERENCES applications ON DELETE CASCADE, name TEXT NOT NULL,
+    type INTEGER NOT NULL, PRIMARY KEY (application, name, type)) STRICT, WITHOUT ROWID;
+CREATE TABLE secrets (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, application INTEGER NOT NULL REFERENCES applications ON DELETE CASCADE,
+    description TEXT, sha256 BLOB NOT NULL, created INTEGER NOT NULL, expires INTEGER) STRICT;
+CREATE INDEX secrets_of_application ON secrets (application);
+INSERT INTO settings VALUES
+    ('organization-name', 'acme'), ('organization-id', '0b4a1d5c-5e0f-4c53-8d0e-3c1f6f0f7a11');
+INSERT INTO applications (id, name, confidential) VALUES
+    ('6f1c9a52-3c55-4e43-9a55-0c7b1f1d2a01', 'one', 1), ('6f1c9a52-3c55-4e43-9a55-0c7b1f1d2a02', 'two', 1);
+INSERT INTO application_scopes VALUES (1, 'OR.Jobs', 1), (2, 'OR.Jobs', 1);
+INSERT INTO secrets (application, sha256, created) SELECT sequence,
+    X'2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b', 0 FROM applications;
+PRAGMA user_version = 1;
+";
 
 #[tokio::test]
 async fn an_older_file_gets_a_tenant_and_its_applications_get_identifiers() {
-    let cloud = start(tempfile::tempdir().unwrap(), |_| {}).await;
-    let clients =
-        [cloud.application_with("one", &["OR.Jobs"]).await, cloud.application_with("two", &["OR.Jobs"]).await];
-    let directory = cloud.stop().await;
-    make_older(&directory.path().join("cloud.db"));
+    let directory = tempfile::tempdir().unwrap();
+    let file = rusqlite::Connection::open(directory.path().join("cloud.db")).unwrap();
+    file.execute_batch(FIRST_FORMAT).unwrap();
+    file.close().unwrap();
     let cloud = start(directory, |_| {}).await;
+    let client = |last: u8| (format!("6f1c9a52-3c55-4e43-9a55-0c7b1f1d2a0{last}"), "secret".to_owned());
+    let clients = [client(1), client(2)];
     let identifiers = [cloud.identifier("one").await, cloud.identifier("two").await];
     for identifier in &identifiers {
         let id = uuid::Uuid::parse_str(identifier).unwrap();
