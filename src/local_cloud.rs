@@ -1,5 +1,5 @@
 //! A stand-in for the part of Automation Cloud that extapp uses: the Identity management API for external
-//! applications, and the OAuth endpoints that turn their credentials into access tokens.
+//! applications, and the OAuth endpoints that turn their credentials, and the consent of people, into access tokens.
 //!
 //! It is for trying and testing, on loopback, in plain HTTP. It behaves as public material shows Automation Cloud to
 //! behave, awkward parts included; where that material is silent it takes the stricter reading, so that what works
@@ -32,12 +32,17 @@ mod keys;
 mod limits;
 mod log;
 mod oauth;
+mod pages;
+mod passwords;
+mod people;
 mod secrets;
 mod store;
 
 pub use clock::{Clock, NoEntropy};
 pub use config::{Config, Limits, SigningAlgorithm};
 pub use keys::KeyError;
+pub use passwords::HashError;
+pub use people::{NewPerson, PeopleError};
 pub use store::StoreError;
 
 /// The scope that every application may ask for, registered or not.
@@ -102,6 +107,9 @@ pub enum Error {
     /// The data file failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The people who shall be able to sign in cannot be taken in.
+    #[error(transparent)]
+    People(#[from] PeopleError),
     /// A signing key failed.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -181,6 +189,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()> + Send + '
     let catalogue = catalogue::Catalogue::seeded();
     let credentials_out = config.credentials_out.as_deref();
     let administrator = bootstrap::administrator(&store, &config.clock, &catalogue, credentials_out).await?;
+    people::settle(&store, &config.clock, config.people).await?;
     let log = config.access_log.map(open_log).transpose()?;
     let cloud = Arc::new(cloud::Cloud {
         organization: organization.clone(),
@@ -189,6 +198,8 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()> + Send + '
         keys,
         catalogue,
         limiter: limits::RateLimiter::new(config.limits),
+        attempts: oauth::Attempts::default(),
+        cookie: format!("extapp-local-cloud-{}", address.port()),
         clock: config.clock,
     });
     let app = front::router(&cloud, log, config.faults.then(faults::Faults::default));
@@ -218,7 +229,7 @@ async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let (asked, ending) = oneshot::channel();
-    let service = app.into_make_service_with_connect_info::<connection::Scissors>();
+    let service = app.into_make_service_with_connect_info::<connection::Peer>();
     let server = axum::serve(connection::Connections(listener), service).with_graceful_shutdown(async move {
         shutdown.await;
         let _ = asked.send(());

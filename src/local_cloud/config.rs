@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
+use super::people::NewPerson;
 
 /// Everything that [`super::serve`] needs to know. [`Config::new`] gives the defaults of the command line.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct Config {
     pub organization: String,
     /// Where the administrator's credentials go, as a Kubernetes Secret manifest.
     pub credentials_out: Option<PathBuf>,
+    /// Who can sign in. They are added to the ones of the data file, or change them.
+    pub people: Vec<NewPerson>,
     /// How new access tokens are signed.
     pub signing_algorithm: SigningAlgorithm,
     /// Limits of the Identity management API.
@@ -38,6 +41,7 @@ impl Config {
             data: None,
             organization: organization.into(),
             credentials_out: None,
+            people: Vec::new(),
             signing_algorithm: SigningAlgorithm::Rs256,
             limits: Limits::default(),
             access_log: None,

@@ -14,9 +14,11 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 pub mod applications;
+pub mod grants;
 pub mod people;
 mod schema;
 pub mod settings;
+pub mod sign_in;
 
 /// Why something could not be stored or read.
 #[derive(Debug, thiserror::Error)]
