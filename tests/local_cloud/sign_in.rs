@@ -54,6 +54,8 @@ async fn the_organization_may_stand_in_the_path_and_the_request_may_come_as_a_fo
         [("client_id", id.as_str()), ("response_type", "code"), ("redirect_uri", CALLBACK), ("scope", "OR.Jobs")];
     let mut ada = Visitor::new(&cloud);
     let page = ada.post(&url, &form).await;
+    assert_eq!((page.status, page.header("set-cookie")), (303, ""), "a form of another site comes without a cookie");
+    let page = ada.get(page.location().unwrap().as_str()).await;
     assert!(page.header("set-cookie").contains("; Path=/acme/identity_; "), "{}", page.header("set-cookie"));
     let page = ada.follow(page).await;
     assert_eq!(page.url.path(), "/acme/identity_/web/login");
