@@ -17,7 +17,7 @@ mod faults;
 mod hostile;
 mod openid;
 mod operation;
-mod person;
+pub mod person;
 mod refresh;
 mod revocation;
 mod rights;
@@ -25,7 +25,7 @@ mod sign_in;
 mod tokens;
 
 /// A stand-in with the administrator's credentials at hand.
-struct Cloud {
+pub struct Cloud {
     running: Running,
     clock: Clock,
     credentials_out: PathBuf,
