@@ -12,14 +12,21 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 mod awkward;
+mod codes;
 mod faults;
+mod hostile;
+mod openid;
 mod operation;
 mod orchestrator;
+pub mod person;
+mod refresh;
+mod revocation;
 mod rights;
+mod sign_in;
 mod tokens;
 
 /// A stand-in with the administrator's credentials at hand.
-struct Cloud {
+pub struct Cloud {
     running: Running,
     clock: Clock,
     credentials_out: PathBuf,

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::cloud::{Cloud, SeenClient};
 use super::config::Deployment;
-use super::connection::Scissors;
+use super::connection::Peer;
 use super::errors::{self, ApiError};
 use super::faults::{self, Fate, Faults};
 use super::log::{AccessLog, Entry};
@@ -84,7 +84,7 @@ async fn unknown(State(cloud): State<Arc<Cloud>>, uri: Uri) -> Response {
 /// answer leaves. So a client that breaks off has no influence on what is done, nor on what is logged.
 async fn answer(
     State(log): State<Arc<Option<AccessLog>>>,
-    scissors: Option<Extension<ConnectInfo<Scissors>>>,
+    peer: Option<Extension<ConnectInfo<Peer>>>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -104,8 +104,8 @@ async fn answer(
     match response.extensions().get::<Fate>() {
         Some(Fate::Hang) => std::future::pending().await,
         Some(Fate::Close) => {
-            if let Some(Extension(ConnectInfo(scissors))) = scissors {
-                scissors.cut();
+            if let Some(Extension(ConnectInfo(peer))) = peer {
+                peer.scissors.cut();
             }
             response
         }

@@ -9,7 +9,9 @@ use crate::local_cloud::catalogue::Catalogue;
 use crate::local_cloud::clock::Clock;
 use crate::local_cloud::cloud::Claims;
 use crate::local_cloud::config::{LARGEST_PAGE, Limits, SigningAlgorithm};
+use crate::local_cloud::keys::TokenType;
 use crate::local_cloud::limits::RateLimiter;
+use crate::local_cloud::oauth::Attempts;
 use crate::local_cloud::store::people::{self, Person};
 use crate::local_cloud::store::{Store, StoreError, orchestrator};
 
@@ -42,6 +44,8 @@ async fn cloud() -> Arc<Cloud> {
         keys,
         catalogue,
         limiter: RateLimiter::new(Limits::none()),
+        attempts: Attempts::default(),
+        cookie: "session".to_owned(),
         clock,
         tenants,
         deployment: Deployment::AutomationCloud,
@@ -64,13 +68,16 @@ async fn call(cloud: &Arc<Cloud>, person: &str, scopes: &str, operation: &str, b
         nbf: now,
         exp: now + 60,
         jti: String::new(),
+        sid: None,
+        auth_time: None,
+        grant_id: None,
     };
     let (method, rest) = operation.split_once(' ').unwrap();
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     let request = Request::builder()
         .method(method)
         .uri(format!("/acme/DefaultTenant/orchestrator_/{path}?{query}"))
-        .header(header::AUTHORIZATION, format!("Bearer {}", cloud.keys.sign(&claims).unwrap()))
+        .header(header::AUTHORIZATION, format!("Bearer {}", cloud.keys.sign(TokenType::Access, &claims).unwrap()))
         .header(header::CONTENT_TYPE, "application/json")
         .header("X-UIPATH-OrganizationUnitId", "1")
         .body(body.map_or_else(Body::empty, |body| Body::from(body.to_string())))
