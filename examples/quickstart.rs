@@ -13,6 +13,8 @@ mod permission;
 mod progress;
 #[path = "quickstart/report.rs"]
 mod report;
+#[path = "quickstart/sign_in.rs"]
+mod sign_in;
 #[path = "quickstart/stage.rs"]
 mod stage;
 #[allow(dead_code, unused_imports, reason = "the tests use parts that no example does")]

@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use extapp::api::ExternalApplication;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
-use serde_json::Value;
 
 use crate::checks::Checks;
 use crate::manifests::{APPLICATIONS, SERVER_NAMESPACE, SUGGESTION};
 use crate::progress::{condition, heading};
 use crate::stage::Stage;
 use crate::support::{Context, Error, Result};
-use crate::{permission, token};
+use crate::{permission, sign_in, token};
 
 /// How many lines of the catalogue are shown.
 const CATALOGUE_LINES: usize = 6;
@@ -22,7 +21,8 @@ pub async fn print(stage: &Stage, checks: &mut Checks) -> Result<()> {
     let secret = secret(stage, checks).await?;
     claims(stage, &secret, checks).await?;
     permission::show(stage, &secret, checks).await?;
-    config_map(stage, checks).await?;
+    let details = config_map(stage, checks).await?;
+    sign_in::show(&details, stage.password(), checks).await?;
     refusal(stage, checks).await?;
     catalogue(stage, checks)
 }
@@ -95,11 +95,7 @@ async fn claims(stage: &Stage, secret: &BTreeMap<String, String>, checks: &mut C
     heading("A token for invoice-sync, got with nothing but that Secret");
     println!("  POST token-uri  grant_type=client_credentials, client_id, client_secret, scope");
     let claims = token::claims(secret).await?;
-    let text = |claim: &str| match &claims[claim] {
-        Value::String(text) => text.clone(),
-        Value::Array(many) => many.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
-        other => other.to_string(),
-    };
+    let text = |claim: &str| token::shown(&claims[claim]);
     for claim in ["iss", "sub", "sub_type", "prt_id", "aud", "scope"] {
         println!("  {claim:<20}{}", text(claim));
     }
@@ -120,7 +116,7 @@ async fn claims(stage: &Stage, secret: &BTreeMap<String, String>, checks: &mut C
     Ok(())
 }
 
-async fn config_map(stage: &Stage, checks: &mut Checks) -> Result<()> {
+async fn config_map(stage: &Stage, checks: &mut Checks) -> Result<BTreeMap<String, String>> {
     heading("What onboarding-desktop gets: a ConfigMap, since it cannot keep a secret");
     let api: Api<ConfigMap> = Api::namespaced(stage.client().await?, "people");
     let data = api.get("onboarding-desktop-oauth").await?.data.unwrap_or_default();
@@ -131,7 +127,7 @@ async fn config_map(stage: &Stage, checks: &mut Checks) -> Result<()> {
         checks.that(format!("the ConfigMap has the key {key}"), data.get(key).is_some_and(|value| !value.is_empty()));
     }
     checks.that("the ConfigMap carries no secret", !data.contains_key("client-secret"));
-    Ok(())
+    Ok(data)
 }
 
 async fn refusal(stage: &Stage, checks: &mut Checks) -> Result<()> {
@@ -178,6 +174,9 @@ pub fn invitation(stage: &Stage) -> Result<()> {
         println!("  # {why}\n  {command}");
     }
     println!("\n  The stand-in for Automation Cloud is at {}", stage.cloud()?.url());
+    if let Some(people) = stage.cloud()?.people_file() {
+        println!("  {} can sign in there; the password is in {}", sign_in::EMAIL, people.display());
+    }
     println!("\nCtrl-C ends everything that was started here.");
     Ok(())
 }

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use crate::EXTAPP;
 use crate::manifests::{self, NAMESPACES, SERVER_NAMESPACE};
 use crate::progress::{heading, step, until_settled};
+use crate::sign_in;
 use crate::support::assets::{Assets, scratch};
 use crate::support::kubeconfig::write_private;
 use crate::support::{
@@ -38,6 +39,8 @@ pub struct Stage {
     operator: Option<Operator>,
     cloud: Option<LocalCloud>,
     cluster: Option<Cluster>,
+    /// Of the person who can sign in.
+    password: String,
 }
 
 impl Stage {
@@ -50,8 +53,10 @@ impl Stage {
         println!("extapp quickstart: a cluster, a stand-in for Automation Cloud, the operator, and four applications.");
         heading("Starting, everything on loopback and on free ports");
         let program = Program::this_executable(EXTAPP)?;
+        let (people, password) = sign_in::person();
+        self.password = password;
         let cloud = step("local cloud, in memory", async {
-            let cloud = LocalCloud::builder(program.clone()).in_memory().start().await?;
+            let cloud = LocalCloud::builder(program.clone()).in_memory().people(&people).start().await?;
             let url = cloud.url().to_owned();
             Ok((cloud, url))
         });
@@ -101,6 +106,10 @@ impl Stage {
 
     pub fn cloud(&self) -> Result<&LocalCloud> {
         self.cloud.as_ref().context("the local cloud does not run")
+    }
+
+    pub fn password(&self) -> &str {
+        &self.password
     }
 
     /// The name of the existing cluster's context, if it is one.

@@ -23,7 +23,21 @@ pub async fn claims(secret: &BTreeMap<String, String>) -> Result<Value> {
     let Some(token) = answer["access_token"].as_str() else {
         return Err(Error::new(format!("the token endpoint answered {status}: {}", answer["error"])));
     };
+    claims_of(token)
+}
+
+/// What a token says, unverified.
+pub fn claims_of(token: &str) -> Result<Value> {
     let payload = token.split('.').nth(1).context("the token is no JWT")?;
     let claims = URL_SAFE_NO_PAD.decode(payload).map_err(|_| Error::new("the token's claims are not base64"))?;
     Ok(serde_json::from_slice(&claims)?)
+}
+
+/// A claim as a person reads it.
+pub fn shown(claim: &Value) -> String {
+    match claim {
+        Value::String(text) => text.clone(),
+        Value::Array(many) => many.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
 }

@@ -203,6 +203,11 @@ impl LocalCloud {
         Ok(found)
     }
 
+    /// The file with those who can sign in, if there are any.
+    pub fn people_file(&self) -> Option<PathBuf> {
+        self.settings.people.as_ref().map(|_| self.scratch.path().join("people.yaml"))
+    }
+
     /// One line per request that it has answered.
     pub fn access_log(&self) -> Result<Vec<String>> {
         let file = self.scratch.path().join("access.log");
