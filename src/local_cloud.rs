@@ -1,6 +1,6 @@
 //! A stand-in for the part of Automation Cloud that extapp uses: the Identity management API for external
-//! applications, the OAuth endpoints that turn their credentials into access tokens, and the part of Orchestrator in
-//! which those tokens are worth something: folders, roles, and queues that the roles protect.
+//! applications, the OAuth endpoints that turn their credentials, and the consent of people, into access tokens, and
+//! the part of Orchestrator in which those tokens are worth something: folders, roles, and queues that the roles protect.
 //!
 //! It is for trying and testing, on loopback, in plain HTTP. It behaves as public material shows Automation Cloud to
 //! behave, awkward parts included; where that material is silent it takes the stricter reading, so that what works
@@ -34,12 +34,17 @@ mod limits;
 mod log;
 mod oauth;
 mod orchestrator;
+mod pages;
+mod passwords;
+mod people;
 mod secrets;
 mod store;
 
 pub use clock::{Clock, NoEntropy};
 pub use config::{Config, Deployment, LARGEST_PAGE, Limits, SigningAlgorithm};
 pub use keys::KeyError;
+pub use passwords::HashError;
+pub use people::{NewPerson, PeopleError};
 pub use store::StoreError;
 
 /// The scope that every application may ask for, registered or not.
@@ -110,6 +115,9 @@ pub enum Error {
     /// The data file failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The people who shall be able to sign in cannot be taken in.
+    #[error(transparent)]
+    People(#[from] PeopleError),
     /// A signing key failed.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -190,6 +198,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()> + Send + '
     let credentials_out = config.credentials_out.as_deref();
     let administrator = bootstrap::administrator(&store, &config.clock, &catalogue, credentials_out).await?;
     let tenants = bootstrap::tenants(&store, &config.clock, &config.tenants).await?;
+    people::settle(&store, &config.clock, config.people).await?;
     let log = config.access_log.map(open_log).transpose()?;
     let cloud = Arc::new(cloud::Cloud {
         organization: organization.clone(),
@@ -198,6 +207,8 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()> + Send + '
         keys,
         catalogue,
         limiter: limits::RateLimiter::new(config.limits),
+        attempts: oauth::Attempts::default(),
+        cookie: format!("extapp-local-cloud-{}", address.port()),
         clock: config.clock,
         tenants,
         deployment: config.deployment,
@@ -230,7 +241,7 @@ async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let (asked, ending) = oneshot::channel();
-    let service = app.into_make_service_with_connect_info::<connection::Scissors>();
+    let service = app.into_make_service_with_connect_info::<connection::Peer>();
     let server = axum::serve(connection::Connections(listener), service).with_graceful_shutdown(async move {
         shutdown.await;
         let _ = asked.send(());

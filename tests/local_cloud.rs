@@ -12,10 +12,14 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 mod awkward;
+mod codes;
 mod faults;
 mod operation;
 mod orchestrator;
+mod person;
+mod refresh;
 mod rights;
+mod sign_in;
 mod tokens;
 
 /// A stand-in with the administrator's credentials at hand.

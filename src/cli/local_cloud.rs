@@ -8,7 +8,8 @@ use clap::builder::FalseyValueParser;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::local_cloud::{
-    self, AdministratorCredentials, Config, Deployment, Error, LARGEST_PAGE, Limits, SigningAlgorithm,
+    self, AdministratorCredentials, Config, Deployment, Error, LARGEST_PAGE, Limits, NewPerson, PeopleError,
+    SigningAlgorithm,
 };
 
 /// Runs a stand-in for UiPath Automation Cloud on this machine, for trying and testing
@@ -41,6 +42,21 @@ pub struct Args {
     /// a later start, a further secret is made and written; if it is there, it is left alone.
     #[arg(long, env = "EXTAPP_LOCAL_CLOUD_CREDENTIALS_OUT", value_name = "FILE")]
     credentials_out: Option<PathBuf>,
+
+    /// The people who can sign in: a YAML list of email, name, password and administrator (true or false)
+    ///
+    /// For example:
+    ///
+    /// - email: ada@acme.example
+    ///   name: Ada
+    ///   password: at least eight characters
+    ///   administrator: true
+    ///
+    /// People of the file are added to the data file at the start, or changed if they are there already; nobody is
+    /// removed. A person whose password has changed is signed out everywhere, and what that person has allowed is
+    /// revoked. A file that everybody on this machine may read is refused. Without people, nobody can sign in.
+    #[arg(long, env = "EXTAPP_LOCAL_CLOUD_PEOPLE", value_name = "FILE", verbatim_doc_comment)]
+    people: Option<PathBuf>,
 
     /// How access tokens are signed; keys of both algorithms are kept and published
     #[arg(long, env = "EXTAPP_LOCAL_CLOUD_SIGNING_ALGORITHM", default_value = "RS256", value_name = "ALGORITHM")]
@@ -120,9 +136,13 @@ struct Rates {
     no_retry_after: bool,
 }
 
-impl From<Args> for Config {
-    fn from(args: Args) -> Self {
-        Self {
+impl TryFrom<Args> for Config {
+    type Error = PeopleError;
+
+    fn try_from(args: Args) -> Result<Self, PeopleError> {
+        let people = args.people.as_deref().map(NewPerson::read).transpose()?.unwrap_or_default();
+        Ok(Self {
+            people,
             data: args.data,
             credentials_out: args.credentials_out,
             signing_algorithm: args.signing_algorithm,
@@ -142,13 +162,13 @@ impl From<Args> for Config {
             access_log: args.access_log,
             faults: args.faults,
             ..Self::new(args.listen, args.organization)
-        }
+        })
     }
 }
 
 /// Serves until SIGTERM or SIGINT.
 pub async fn run(args: Args) -> Result<(), Error> {
-    let config = Config::from(args);
+    let config = Config::try_from(args)?;
     let (data, credentials_out) = (config.data.clone(), config.credentials_out.clone());
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Serve)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Serve)?;
@@ -204,11 +224,21 @@ mod tests {
 
     #[test]
     fn without_options_the_limits_are_the_librarys_and_no_fault_can_be_asked_for() {
-        let config = Config::from(Program::parse_from(["extapp"]).args);
+        let config = Config::try_from(Program::parse_from(["extapp"]).args).unwrap();
         assert_eq!(config.limits, Limits::default());
         assert_eq!(config.organization, "acme");
         assert_eq!((config.data, config.credentials_out, config.access_log), (None, None, None));
         assert!(!config.faults);
+        assert!(config.people.is_empty());
+    }
+
+    #[test]
+    fn people_come_from_a_file_and_no_password_from_the_command_line() {
+        use clap::CommandFactory;
+        let missing = Program::parse_from(["extapp", "--people", "/nowhere/people.yaml"]).args;
+        assert!(matches!(Config::try_from(missing), Err(PeopleError::Read { .. })));
+        let command = Program::command();
+        assert!(command.get_arguments().all(|argument| !argument.get_id().as_str().contains("password")));
     }
 
     #[test]

@@ -85,6 +85,8 @@ pub struct Resource {
 pub struct Scope {
     /// The name that clients ask for.
     pub name: String,
+    /// What it allows, for the person who is asked.
+    pub description: String,
     /// Which types a registration may hold.
     pub available: Availability,
 }
@@ -123,6 +125,13 @@ impl Catalogue {
         self.by_scope.get(scope).map(|&(index, available)| (&self.resources[index], available))
     }
 
+    /// What `scope` allows, for people; `None` if there is no such scope.
+    #[must_use]
+    pub fn description(&self, scope: &str) -> Option<&str> {
+        let (resource, _) = self.find(scope)?;
+        resource.scopes.iter().find(|known| known.name == scope).map(|known| known.description.as_str())
+    }
+
     /// The names of all scopes that a registration may hold with type `kind`.
     pub fn names_allowing(&self, kind: ScopeType) -> impl Iterator<Item = &str> {
         self.by_scope.iter().filter(move |(_, (_, available))| available.allows(kind)).map(|(name, _)| name.as_str())
@@ -145,9 +154,47 @@ struct Group {
 impl Group {
     fn scopes(&self) -> impl Iterator<Item = Scope> {
         self.stems.iter().flat_map(move |stem| {
-            self.endings.iter().map(move |ending| Scope { name: format!("{stem}{ending}"), available: self.available })
+            self.endings.iter().map(move |ending| Scope {
+                name: format!("{stem}{ending}"),
+                description: self.description(stem, ending),
+                available: self.available,
+            })
         })
     }
+
+    fn description(&self, stem: &str, ending: &str) -> String {
+        if stem == super::DEFAULT_SCOPE {
+            return "Act with the roles that you have in tenants and folders".to_owned();
+        }
+        let verb = match ending {
+            ".Read" => "Read",
+            ".Write" => "Change",
+            _ if self.endings.len() > 1 => "Read and change",
+            _ => "Use",
+        };
+        format!("{verb} {}", subject(stem))
+    }
+}
+
+/// What a scope is about: `test sets` for `OR.TestSets`.
+fn subject(stem: &str) -> String {
+    let mut parts: Vec<&str> = stem.split('.').collect();
+    if parts.len() > 1 && matches!(parts.last(), Some(&("Api" | "Access" | "ApiAccess" | "Default"))) {
+        parts.pop();
+    }
+    let about = if parts.len() > 1 { &parts[1..] } else { &parts[..] };
+    let mut words = String::new();
+    let mut before = None;
+    for c in about.join(" ").chars() {
+        if c.is_uppercase() && before.is_some_and(char::is_lowercase) {
+            words.push(' ');
+        }
+        words.push(c);
+        before = Some(c);
+    }
+    let acronym = |word: &str| word.len() > 1 && word.chars().all(char::is_uppercase);
+    let plain = |word: &str| if acronym(word) { word.to_owned() } else { word.to_lowercase() };
+    words.split(' ').map(plain).collect::<Vec<_>>().join(" ")
 }
 
 /// `X`, `X.Read` and `X.Write`: three names of which none implies another.
@@ -309,6 +356,20 @@ mod tests {
         let catalogue = Catalogue::seeded();
         let listed: usize = catalogue.resources().iter().map(|resource| resource.scopes.len()).sum();
         assert_eq!(listed, catalogue.by_scope.len());
+    }
+
+    #[test]
+    fn every_scope_is_described_for_people() {
+        let catalogue = Catalogue::seeded();
+        let scopes: Vec<&Scope> = catalogue.resources().iter().flat_map(|resource| &resource.scopes).collect();
+        let of = |name: &str| scopes.iter().find(|scope| scope.name == name).unwrap().description.as_str();
+        assert_eq!(of("OR.TestSets"), "Read and change test sets");
+        assert_eq!(of("OR.Jobs.Read"), "Read jobs");
+        assert_eq!(of("OR.ML.Write"), "Change ML");
+        assert_eq!(of("Du.Classification.Api"), "Use classification");
+        assert_eq!(of("PIMS.Default"), "Use PIMS");
+        assert_eq!(of("OR.Default"), "Act with the roles that you have in tenants and folders");
+        assert!(scopes.iter().all(|scope| scope.description.split(' ').count() > 1));
     }
 
     #[test]

@@ -11,10 +11,11 @@ use super::catalogue::Catalogue;
 use super::clock::Clock;
 use super::config::Deployment;
 use super::errors::ApiError;
-use super::keys::SigningKeys;
+use super::keys::{SigningKeys, TokenType};
 use super::limits::RateLimiter;
-use super::store::Store;
+use super::oauth::Attempts;
 use super::store::orchestrator::Tenant;
+use super::store::{Store, StoreError, grants};
 
 /// The organization that a stand-in plays.
 #[derive(Clone, Debug)]
@@ -43,6 +44,10 @@ pub struct Cloud {
     pub keys: SigningKeys,
     pub catalogue: Catalogue,
     pub limiter: RateLimiter,
+    /// Attempts to sign in.
+    pub attempts: Attempts,
+    /// The name of the cookie that knows a browser again.
+    pub cookie: String,
     pub clock: Clock,
     /// Orchestrator's tenants; new ones come with a new start only.
     pub tenants: Vec<Tenant>,
@@ -56,6 +61,19 @@ impl Cloud {
     pub fn require_partition(&self, value: &str) -> Result<(), ApiError> {
         let id = Uuid::parse_str(value).map_err(|_| ApiError::not_valid("partitionGlobalId", value))?;
         if id == self.organization.id { Ok(()) } else { Err(ApiError::invalid_partition()) }
+    }
+
+    /// The claims of an access token that is valid here and now and has not been revoked.
+    pub async fn verified(&self, token: &str) -> Result<Option<Claims>, StoreError> {
+        let Some(claims) = self.keys.verify::<Claims>(TokenType::Access, token) else { return Ok(None) };
+        let now = self.clock.now_milliseconds() / 1000;
+        let current = claims.nbf <= now && now < claims.exp;
+        if claims.iss != self.issuer || claims.prt_id != self.organization.id || !current {
+            return Ok(None);
+        }
+        let (token, grant) = (claims.jti.clone(), claims.grant_id.clone());
+        let revoked = self.store.read(move |store| grants::is_revoked(store, &token, grant.as_deref())).await?;
+        Ok((!revoked).then_some(claims))
     }
 }
 
@@ -77,6 +95,15 @@ pub struct Claims {
     pub nbf: i64,
     pub exp: i64,
     pub jti: String,
+    /// The session of the person, in a person's token only, as are the next two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
+    /// When the person gave the password, in seconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
+    /// What the token comes from, so that it ends when that is revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant_id: Option<String>,
 }
 
 /// Where a handler leaves the client id for the access log.
@@ -98,7 +125,8 @@ impl SeenClient {
 
 /// The client whose access token came with a request.
 ///
-/// A token is judged by itself: deleting a client or its secret does not end the tokens that it already has.
+/// A token is judged by itself, unless it was revoked in so many words: deleting a client or its secret does not end
+/// the tokens that it already has.
 #[derive(Debug)]
 pub struct Caller {
     scopes: Vec<String>,
@@ -148,12 +176,7 @@ impl FromRequestParts<Arc<Cloud>> for Caller {
         if !scheme.eq_ignore_ascii_case("Bearer") {
             return Err(ApiError::Unauthorized);
         }
-        let claims: Claims = cloud.keys.verify(token.trim()).ok_or(ApiError::Unauthorized)?;
-        let now = cloud.clock.now_milliseconds() / 1000;
-        let current = claims.nbf <= now && now < claims.exp;
-        if claims.iss != cloud.issuer || claims.prt_id != cloud.organization.id || !current {
-            return Err(ApiError::Unauthorized);
-        }
+        let claims = cloud.verified(token.trim()).await?.ok_or(ApiError::Unauthorized)?;
         if let Some(seen) = parts.extensions.get::<SeenClient>() {
             seen.note(&claims.client_id);
         }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
+use super::people::NewPerson;
 
 /// How many entities a page of Orchestrator's has unless the configuration says otherwise.
 pub const LARGEST_PAGE: u32 = 100;
@@ -21,6 +22,8 @@ pub struct Config {
     pub organization: String,
     /// Where the administrator's credentials go, as a Kubernetes Secret manifest.
     pub credentials_out: Option<PathBuf>,
+    /// Who can sign in. They are added to the ones of the data file, or change them.
+    pub people: Vec<NewPerson>,
     /// How new access tokens are signed.
     pub signing_algorithm: SigningAlgorithm,
     /// Limits of the Identity management API and of Orchestrator.
@@ -47,6 +50,7 @@ impl Config {
             data: None,
             organization: organization.into(),
             credentials_out: None,
+            people: Vec::new(),
             signing_algorithm: SigningAlgorithm::Rs256,
             limits: Limits::default(),
             tenants: Vec::new(),

@@ -1,7 +1,7 @@
 //! Connections that can be cut: how a test loses an answer on its way.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,9 +27,16 @@ impl Scissors {
     }
 }
 
-impl Connected<IncomingStream<'_, Connections>> for Scissors {
+/// Who is at the other end of a connection, and how to cut it.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    pub address: IpAddr,
+    pub scissors: Scissors,
+}
+
+impl Connected<IncomingStream<'_, Connections>> for Peer {
     fn connect_info(stream: IncomingStream<'_, Connections>) -> Self {
-        stream.io().scissors.clone()
+        Self { address: stream.remote_addr().ip(), scissors: stream.io().scissors.clone() }
     }
 }
 

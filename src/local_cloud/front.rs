@@ -12,7 +12,7 @@ use axum::{Extension, Router};
 use serde::Deserialize;
 
 use super::cloud::{Cloud, SeenClient};
-use super::connection::Scissors;
+use super::connection::Peer;
 use super::errors::{self, ApiError};
 use super::faults::{self, Fate, Faults};
 use super::log::{AccessLog, Entry};
@@ -79,7 +79,7 @@ async fn unknown(State(cloud): State<Arc<Cloud>>, uri: Uri) -> Response {
 /// answer leaves. So a client that breaks off has no influence on what is done, nor on what is logged.
 async fn answer(
     State(log): State<Arc<Option<AccessLog>>>,
-    scissors: Option<Extension<ConnectInfo<Scissors>>>,
+    peer: Option<Extension<ConnectInfo<Peer>>>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -99,8 +99,8 @@ async fn answer(
     match response.extensions().get::<Fate>() {
         Some(Fate::Hang) => std::future::pending().await,
         Some(Fate::Close) => {
-            if let Some(Extension(ConnectInfo(scissors))) = scissors {
-                scissors.cut();
+            if let Some(Extension(ConnectInfo(peer))) = peer {
+                peer.scissors.cut();
             }
             response
         }

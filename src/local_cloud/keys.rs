@@ -33,6 +33,24 @@ pub enum KeyError {
     Sign(#[source] jsonwebtoken::errors::Error),
 }
 
+/// What a JWT is for. It stands in the header, so that none can be taken for the other (RFC 8725 section 3.11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenType {
+    /// Opens resources (RFC 9068).
+    Access,
+    /// Tells a client who signed in.
+    Id,
+}
+
+impl TokenType {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Access => "at+jwt",
+            Self::Id => "JWT",
+        }
+    }
+}
+
 /// Makes a private key in PEM (PKCS #8), the form that is stored.
 pub fn generate_pem(algorithm: SigningAlgorithm) -> Result<SecretString, KeyError> {
     let failed = |_| KeyError::Generate(algorithm.name());
@@ -101,16 +119,26 @@ impl SigningKeys {
         Ok(Self { keys, signs })
     }
 
-    /// A signed JWT of type `at+jwt` (RFC 9068) that carries `claims`.
-    pub fn sign(&self, claims: &impl Serialize) -> Result<String, KeyError> {
+    /// The name (RFC 7518) of the algorithm that signs new tokens.
+    pub fn algorithm(&self) -> &'static str {
+        match self.keys[self.signs].algorithm {
+            Algorithm::ES256 => SigningAlgorithm::Es256.name(),
+            _ => SigningAlgorithm::Rs256.name(),
+        }
+    }
+
+    /// A signed JWT that carries `claims`.
+    pub fn sign(&self, kind: TokenType, claims: &impl Serialize) -> Result<String, KeyError> {
         let key = &self.keys[self.signs];
-        let header = Header { kid: Some(key.id.clone()), typ: Some("at+jwt".to_owned()), ..Header::new(key.algorithm) };
+        let typ = Some(kind.name().to_owned());
+        let header = Header { kid: Some(key.id.clone()), typ, ..Header::new(key.algorithm) };
         jsonwebtoken::encode(&header, claims, &key.encoding).map_err(KeyError::Sign)
     }
 
-    /// The claims of `token` if one of these keys signed it. Times and issuer are the caller's to judge.
-    pub fn verify<T: DeserializeOwned>(&self, token: &str) -> Option<T> {
-        let header = jsonwebtoken::decode_header(token).ok()?;
+    /// The claims of `token` if one of these keys signed it for this use. Times and issuer are the caller's to judge.
+    pub fn verify<T: DeserializeOwned>(&self, kind: TokenType, token: &str) -> Option<T> {
+        let header =
+            jsonwebtoken::decode_header(token).ok().filter(|header| header.typ.as_deref() == Some(kind.name()))?;
         let key = self.keys.iter().find(|key| Some(&key.id) == header.kid.as_ref())?;
         let mut validation = Validation::new(key.algorithm);
         validation.validate_exp = false;

@@ -1,5 +1,8 @@
-//! Client secrets: how they are made, what is kept of them, and how they are compared.
+//! Client secrets, and the codes, tokens and cookies that stand for something stored: how they are made, what is kept
+//! of them, and how they are compared.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
@@ -24,7 +27,13 @@ pub fn generate() -> Result<SecretString, NoEntropy> {
     }
 }
 
-/// What is stored of a secret. A secret of 192 random bits needs no slow hash: there is nothing to guess.
+/// Makes an opaque value of 256 random bits that can stand in a URL, a cookie and a form as it is.
+pub fn opaque() -> Result<SecretString, NoEntropy> {
+    let bytes: [u8; 32] = clock::random_bytes()?;
+    Ok(SecretString::from(URL_SAFE_NO_PAD.encode(bytes)))
+}
+
+/// What is stored of a secret. A secret of 192 random bits or more needs no slow hash: there is nothing to guess.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretHash([u8; 32]);
 
@@ -32,7 +41,13 @@ impl SecretHash {
     /// The hash of `secret`.
     #[must_use]
     pub fn of(secret: &SecretString) -> Self {
-        Self(Sha256::digest(secret.expose_secret().as_bytes()).into())
+        Self::of_text(secret.expose_secret())
+    }
+
+    /// The hash of something that came in as text.
+    #[must_use]
+    pub fn of_text(secret: &str) -> Self {
+        Self(Sha256::digest(secret.as_bytes()).into())
     }
 
     /// Reads a stored hash; `None` if it hasn't 32 bytes.

@@ -14,10 +14,12 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 pub mod applications;
+pub mod grants;
 pub mod orchestrator;
 pub mod people;
 mod schema;
 pub mod settings;
+pub mod sign_in;
 
 /// Why something could not be stored or read.
 #[derive(Debug, thiserror::Error)]

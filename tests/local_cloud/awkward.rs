@@ -201,12 +201,3 @@ async fn a_wrong_address_or_a_json_body_at_the_token_endpoint_gets_a_web_page_wi
         assert!(response.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
     }
 }
-
-#[tokio::test]
-async fn the_log_in_page_says_that_it_is_not_there() {
-    let cloud = Cloud::start().await;
-    let url = format!("{}/identity_/connect/authorize?response_type=code", cloud.running.base_url());
-    let response = cloud.http.get(url).send().await.unwrap();
-    assert_eq!(response.status(), StatusCode::NOT_IMPLEMENTED);
-    assert!(response.text().await.unwrap().contains("Sign-in is not part of this version"));
-}

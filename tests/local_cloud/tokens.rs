@@ -55,9 +55,9 @@ async fn discovery_names_what_is_there_and_nothing_else() {
         assert_eq!(metadata["issuer"], format!("{base}/identity_"));
         assert_eq!(metadata["token_endpoint"], format!("{base}/identity_/connect/token"));
         assert_eq!(metadata["authorization_endpoint"], format!("{base}/identity_/connect/authorize"));
-        assert_eq!(metadata["grant_types_supported"], json!(["client_credentials"]));
-        assert_eq!(metadata["response_types_supported"], json!([]));
-        assert_eq!(metadata.get("introspection_endpoint"), None);
+        let grants = json!(["authorization_code", "client_credentials", "refresh_token"]);
+        assert_eq!(metadata["grant_types_supported"], grants);
+        assert_eq!(metadata["response_types_supported"], json!(["code"]));
     }
 }
 

@@ -1,6 +1,8 @@
 //! `extapp local-cloud` as a child process.
 
+use std::fs::Permissions;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -26,6 +28,7 @@ pub struct Builder {
     listen: String,
     data: Option<PathBuf>,
     in_memory: bool,
+    people: Option<String>,
     args: Vec<String>,
     env: Vec<(String, String)>,
 }
@@ -45,6 +48,12 @@ impl Builder {
     /// Keeps no data file at all: a restart then begins with nothing.
     pub fn in_memory(mut self) -> Self {
         self.in_memory = true;
+        self
+    }
+
+    /// Lets these people sign in: the text of the YAML file for `--people`.
+    pub fn people(mut self, yaml: &str) -> Self {
+        self.people = Some(yaml.to_owned());
         self
     }
 
@@ -70,12 +79,20 @@ impl Builder {
     }
 
     async fn spawn(&self, scratch: &Path) -> Result<(Guarded, String)> {
+        let people = scratch.join("people.yaml");
+        if let Some(text) = &self.people {
+            std::fs::write(&people, text).context(people.display())?;
+            std::fs::set_permissions(&people, Permissions::from_mode(0o600)).context(people.display())?;
+        }
         let arguments = |command: &mut Command| {
             command.args(["local-cloud", "--listen", &self.listen, "--organization", &self.organization]);
             command.arg("--credentials-out").arg(scratch.join("credentials.yaml"));
             command.arg("--access-log").arg(scratch.join("access.log"));
             if !self.in_memory {
                 command.arg("--data").arg(self.data.clone().unwrap_or_else(|| scratch.join("local-cloud.db")));
+            }
+            if self.people.is_some() {
+                command.arg("--people").arg(&people);
             }
             command.args(&self.args).envs(self.env.iter().cloned());
         };
@@ -98,7 +115,16 @@ pub struct LocalCloud {
 impl LocalCloud {
     pub fn builder(program: Program) -> Builder {
         let (organization, listen) = ("acme".to_owned(), "127.0.0.1:0".to_owned());
-        Builder { program, organization, listen, data: None, in_memory: false, args: Vec::new(), env: Vec::new() }
+        Builder {
+            program,
+            organization,
+            listen,
+            data: None,
+            in_memory: false,
+            people: None,
+            args: Vec::new(),
+            env: Vec::new(),
+        }
     }
 
     /// Up to and with the organization.

@@ -1,40 +1,56 @@
-//! Who is asking for a token: `client_secret_post` and `client_secret_basic` (RFC 6749 section 2.3.1).
+//! Which client is asking: `client_secret_post` and `client_secret_basic` (RFC 6749 section 2.3.1), and `none` for
+//! clients that have no secret.
 
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::form::Form;
+use super::refusal::{Failure, Refusal};
+use crate::local_cloud::cloud::{Cloud, SeenClient};
 use crate::local_cloud::secrets::{self, SecretHash};
-use crate::local_cloud::store::applications::Client;
+use crate::local_cloud::store::applications::{self, Client};
 
 /// What a client presents.
 #[derive(Debug)]
-pub struct Presented {
-    pub client_id: String,
-    pub secret: Option<SecretString>,
+struct Presented {
+    client_id: String,
+    secret: Option<SecretString>,
 }
 
-/// Why nothing usable was presented.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Unusable {
-    /// Nothing, or nothing readable.
-    Nothing,
-    /// Two methods at once, or two client ids.
-    Contradiction,
+/// Finds out which client sent a request, and notes it for the access log.
+pub async fn authenticated(
+    cloud: &Cloud,
+    seen: &SeenClient,
+    headers: &HeaderMap,
+    form: &Form,
+) -> Result<Client, Failure> {
+    let by_header = headers.contains_key(header::AUTHORIZATION);
+    let presented = presented(headers, form)?;
+    let (id, now) = (presented.client_id.to_ascii_lowercase(), cloud.clock.now_milliseconds());
+    let client = cloud.store.read(move |store| applications::client(store, &id, now)).await?;
+    let proven = proves(&presented, client.as_ref());
+    let client = client.filter(|_| proven).ok_or(Refusal::InvalidClient { by_header })?;
+    seen.note(&client.id);
+    Ok(client)
 }
 
-/// Reads the credentials from the `Authorization` header or from the body.
-pub fn presented(headers: &HeaderMap, form: &Form) -> Result<Presented, Unusable> {
+/// Reads the credentials from the `Authorization` header or from the body; from both is a contradiction.
+fn presented(headers: &HeaderMap, form: &Form) -> Result<Presented, Refusal> {
     let in_body = form.get("client_id");
-    let Some(header) = headers.get(header::AUTHORIZATION) else {
-        let client_id = in_body.ok_or(Unusable::Nothing)?.to_owned();
+    let mut header = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(first) = header.next() else {
+        let client_id = in_body.ok_or(Refusal::InvalidClient { by_header: false })?.to_owned();
         return Ok(Presented { client_id, secret: form.get("client_secret").map(SecretString::from) });
     };
-    let basic = header.to_str().ok().and_then(basic).ok_or(Unusable::Nothing)?;
-    if form.get("client_secret").is_some() || in_body.is_some_and(|id| id != basic.client_id) {
-        return Err(Unusable::Contradiction);
+    let nothing = Refusal::InvalidClient { by_header: true };
+    let basic = first.to_str().ok().and_then(basic).ok_or(nothing)?;
+    if header.next().is_some() || form.get("client_secret").is_some() {
+        return Err(Refusal::malformed("A client authenticates in one way only"));
+    }
+    if in_body.is_some_and(|id| id != basic.client_id) {
+        return Err(Refusal::malformed("Two client ids"));
     }
     Ok(basic)
 }
@@ -57,21 +73,21 @@ fn decoded(value: &str) -> String {
 }
 
 /// Whether `presented` proves that the caller is `client`; `false` for a client that doesn't exist. A client that is
-/// not confidential has nothing to prove.
-pub fn proves(presented: &Presented, client: Option<&Client>) -> bool {
+/// not confidential has nothing to prove, and one that tries all the same is not what it takes itself for.
+fn proves(presented: &Presented, client: Option<&Client>) -> bool {
     // An unknown client costs one comparison too, so that time does not tell it from a wrong secret.
     let absent = SecretString::from(String::new());
     let secret = presented.secret.as_ref().unwrap_or(&absent);
     let nobody = [SecretHash::of(&absent)];
     let stored = client.map_or(&nobody[..], |client| &client.secrets);
     let matches = secrets::any_matches(secret, stored);
-    client.is_some_and(|client| !client.confidential || (presented.secret.is_some() && matches))
+    let empty = secret.expose_secret().is_empty();
+    client.is_some_and(|client| if client.confidential { !empty && matches } else { empty })
 }
 
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
-    use secrecy::ExposeSecret;
 
     use super::*;
 
@@ -90,18 +106,21 @@ mod tests {
     #[test]
     fn credentials_in_header_and_body_contradict_each_other() {
         let outcome = |body: &[u8]| presented(&headers("id:secret"), &Form::read(body).unwrap()).map(|_| ());
-        assert_eq!(outcome(b"client_secret=x"), Err(Unusable::Contradiction));
-        assert_eq!(outcome(b"client_id=other"), Err(Unusable::Contradiction));
+        assert!(matches!(outcome(b"client_secret=x"), Err(Refusal::InvalidRequest(_))));
+        assert!(matches!(outcome(b"client_id=other"), Err(Refusal::InvalidRequest(_))));
         assert_eq!(outcome(b"client_id=id"), Ok(()));
     }
 
     #[test]
-    fn only_a_public_client_needs_no_secret() {
-        let nothing = Presented { client_id: "id".to_owned(), secret: None };
-        let empty = Presented { client_id: "id".to_owned(), secret: Some(SecretString::from(String::new())) };
+    fn only_a_public_client_needs_no_secret_and_it_must_not_have_one() {
+        let with =
+            |secret: Option<&str>| Presented { client_id: "id".to_owned(), secret: secret.map(SecretString::from) };
+        let (nothing, empty, some) = (with(None), with(Some("")), with(Some("secret")));
         let client =
             |confidential| Client { id: "id".to_owned(), confidential, scopes: Vec::new(), secrets: Vec::new() };
         assert!(proves(&nothing, Some(&client(false))));
+        assert!(proves(&empty, Some(&client(false))));
+        assert!(!proves(&some, Some(&client(false))));
         assert!(!proves(&nothing, Some(&client(true))));
         assert!(!proves(&nothing, None));
         assert!(!proves(&empty, None));

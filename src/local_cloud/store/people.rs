@@ -24,6 +24,22 @@ pub fn insert(connection: &Connection, person: &Person, password: &str) -> Resul
     Ok(())
 }
 
+/// Changes name, rights and, if there is one, the PHC string of the password of a person.
+pub fn update(connection: &Connection, person: &Person, password: Option<&str>) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "UPDATE people SET email = ?2, name = ?3, administrator = ?4, password = coalesce(?5, password)
+             WHERE id = ?1",
+        )?
+        .execute(params![person.id, person.email, person.name, person.administrator, password])?;
+    Ok(())
+}
+
+/// Whether there is anybody who could sign in.
+pub fn any(connection: &Connection) -> Result<bool, StoreError> {
+    Ok(connection.query_row("SELECT EXISTS (SELECT 1 FROM people)", [], |row| row.get(0))?)
+}
+
 /// The person with this identifier.
 pub fn find(connection: &Connection, id: &str) -> Result<Option<Person>, StoreError> {
     let mut select = connection.prepare_cached("SELECT id, email, name, administrator FROM people WHERE id = ?1")?;

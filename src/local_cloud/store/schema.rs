@@ -53,6 +53,68 @@ CREATE TABLE people (
 ) STRICT, WITHOUT ROWID;
 ",
     orchestrator::SCHEMA,
+    "
+CREATE TABLE sessions (
+    sha256    BLOB PRIMARY KEY,
+    id        TEXT NOT NULL UNIQUE,
+    person    TEXT NOT NULL REFERENCES people ON DELETE CASCADE,
+    signed_in INTEGER NOT NULL,
+    expires   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sessions_by_expiry ON sessions (expires);
+CREATE INDEX sessions_of_person ON sessions (person);
+
+CREATE TABLE authorization_requests (
+    sha256       BLOB PRIMARY KEY,
+    browser      BLOB NOT NULL,
+    client       TEXT NOT NULL REFERENCES applications (id) ON DELETE CASCADE,
+    details      TEXT NOT NULL,
+    must_sign_in INTEGER NOT NULL,
+    expires      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX authorization_requests_by_expiry ON authorization_requests (expires);
+CREATE INDEX authorization_requests_of_client ON authorization_requests (client);
+
+CREATE TABLE grants (
+    id        TEXT PRIMARY KEY,
+    client    TEXT NOT NULL REFERENCES applications (id) ON DELETE CASCADE,
+    person    TEXT NOT NULL REFERENCES people ON DELETE CASCADE,
+    session   TEXT NOT NULL,
+    scope     TEXT NOT NULL,
+    nonce     TEXT,
+    signed_in INTEGER NOT NULL,
+    expires   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX grants_by_expiry ON grants (expires);
+CREATE INDEX grants_of_client ON grants (client);
+CREATE INDEX grants_of_person ON grants (person);
+CREATE INDEX grants_of_session ON grants (session);
+
+CREATE TABLE codes (
+    sha256       BLOB PRIMARY KEY,
+    grant_id     TEXT NOT NULL REFERENCES grants ON DELETE CASCADE,
+    redirect_uri TEXT NOT NULL,
+    challenge    TEXT,
+    used         INTEGER NOT NULL DEFAULT 0,
+    expires      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX codes_of_grant ON codes (grant_id);
+
+CREATE TABLE refresh_tokens (
+    sha256   BLOB PRIMARY KEY,
+    grant_id TEXT NOT NULL REFERENCES grants ON DELETE CASCADE,
+    used     INTEGER NOT NULL DEFAULT 0,
+    expires  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX refresh_tokens_of_grant ON refresh_tokens (grant_id);
+CREATE INDEX refresh_tokens_by_expiry ON refresh_tokens (expires);
+
+CREATE TABLE revocations (
+    id      TEXT PRIMARY KEY,
+    expires INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX revocations_by_expiry ON revocations (expires);
+",
 ];
 
 /// Brings the tables up to date in one transaction.
