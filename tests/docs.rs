@@ -79,3 +79,54 @@ fn the_manifests_of_the_readme_are_of_our_kinds() {
     }
     assert!(seen >= 2, "the README shows the kinds");
 }
+
+/// The rows of a page's tables, with the tests that the last cell names.
+fn evidence(text: &str) -> Vec<(&str, Vec<&str>)> {
+    let rows = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| RFC 9700 |"));
+    rows.filter_map(|line| {
+        let cell = line.trim_end_matches(" |").rsplit(" | ").next()?;
+        let names = cell.split('`').skip(1).step_by(2).filter(|name| name.contains('_') && !name.contains(' '));
+        Some((line, names.collect()))
+    })
+    .collect()
+}
+
+fn sources(folder: &Path, text: &mut String) {
+    for entry in std::fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&std::fs::read_to_string(&path).expect("a source"));
+        }
+    }
+}
+
+#[test]
+fn every_line_of_the_security_table_has_a_test_that_exists_or_is_a_named_gap() {
+    let page = read("docs/oauth-security.md");
+    let (mut text, root) = (String::new(), Path::new(env!("CARGO_MANIFEST_DIR")));
+    sources(&root.join("src"), &mut text);
+    sources(&root.join("tests"), &mut text);
+    let proven = page.split("## Where the stand-in had to choose").next().expect("the tables with evidence");
+    let rows: Vec<_> = evidence(proven).into_iter().filter(|(line, _)| *line != "| what | shown by |").collect();
+    for (line, names) in &rows {
+        assert!(!names.is_empty() || line.contains("[gap](#gaps)"), "nothing shows this: {line}");
+        for name in names {
+            let is_test = ["#[test]\n", "#[tokio::test]\n"].iter().any(|attribute| {
+                ["fn ", "async fn "].iter().any(|kind| {
+                    [String::new(), "    ".to_owned()]
+                        .iter()
+                        .any(|indent| text.contains(&format!("{attribute}{indent}{kind}{name}()")))
+                })
+            });
+            assert!(is_test, "no test is called {name}");
+        }
+    }
+    // Every part of RFC 9700 that speaks of authorization servers.
+    let sections = ["2.1", "2.1.1", "2.1.2", "2.2.1", "2.2.2", "2.3", "2.4", "2.5", "2.6", "4.1.3", "4.2.4", "4.3.1"];
+    let attacks = ["4.4.2", "4.5.3", "4.6.1", "4.7.1", "4.8.2", "4.9", "4.10.1", "4.11.2", "4.12", "4.13", "4.14.2"];
+    for section in sections.into_iter().chain(attacks).chain(["4.15.1", "4.16", "4.17"]) {
+        assert!(rows.iter().any(|(line, _)| line.starts_with(&format!("| {section} |"))), "no line for {section}");
+    }
+}

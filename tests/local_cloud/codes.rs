@@ -242,3 +242,20 @@ async fn what_was_taken_from_an_application_meanwhile_is_not_given() {
     let page = ada.decide(&elsewhere, "allow").await;
     assert_eq!((page.status, page.location()), (400, None));
 }
+
+#[tokio::test]
+async fn an_application_cannot_choose_its_client_id_and_is_not_taken_for_a_person() {
+    let cloud = Cloud::with_people().await;
+    let person =
+        claims(cloud.tokens(&cloud.web_application().await, "OR.Jobs").await["access_token"].as_str().unwrap());
+    let mut request = cloud.application("Ada Lovelace", &json!([{ "name": "OR.Jobs", "type": 1 }]));
+    for name in ["id", "clientId", "client_id"] {
+        request[name] = person["sub"].clone();
+    }
+    let (_, made) = cloud.post("ExternalClient", &request).await;
+    assert_ne!(made["id"], person["sub"]);
+    let client = (made["id"].as_str().unwrap().to_owned(), made["secret"].as_str().unwrap().to_owned());
+    let alone = claims(&cloud.token(&client, "OR.Jobs").await);
+    assert_eq!((&alone["sub"], &alone["sub_type"]), (&made["id"], &json!("service.external")));
+    assert_eq!(person["sub_type"], "user");
+}

@@ -54,6 +54,8 @@ async fn the_organization_may_stand_in_the_path_and_the_request_may_come_as_a_fo
         [("client_id", id.as_str()), ("response_type", "code"), ("redirect_uri", CALLBACK), ("scope", "OR.Jobs")];
     let mut ada = Visitor::new(&cloud);
     let page = ada.post(&url, &form).await;
+    assert_eq!((page.status, page.header("set-cookie")), (303, ""), "a form of another site comes without a cookie");
+    let page = ada.get(page.location().unwrap().as_str()).await;
     assert!(page.header("set-cookie").contains("; Path=/acme/identity_; "), "{}", page.header("set-cookie"));
     let page = ada.follow(page).await;
     assert_eq!(page.url.path(), "/acme/identity_/web/login");
@@ -111,8 +113,13 @@ async fn an_address_is_closed_for_a_while_after_too_many_failures_with_any_accou
     let (id, _) = cloud.web_application().await;
     let mut ada = Visitor::new(&cloud);
     let page = ada.begin(&[("client_id", &id)]).await;
+    let action = page.url.join("login").unwrap();
     for index in 0..100 {
-        let refused = ada.log_in(&page, (&format!("{index}@acme.example"), "wrong password")).await;
+        // What a proxy might say is not believed: anybody can say it.
+        let (email, forwarded) = (format!("{index}@acme.example"), format!("10.0.0.{index}"));
+        let mut form = page.hidden();
+        form.extend([("email", email.as_str()), ("password", "wrong password")]);
+        let refused = ada.post_with(action.as_str(), &form, &[("x-forwarded-for", &forwarded)]).await;
         assert_eq!(refused.status, 422);
     }
     assert_eq!(ada.log_in(&page, ADA).await.status, 429);

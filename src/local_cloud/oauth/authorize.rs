@@ -38,16 +38,14 @@ pub async fn by_query(
     begin(&cloud, &seen, &uri, &headers, form).await
 }
 
-/// `POST /connect/authorize`, which OpenID Connect wants (Core section 3.1.2.1). The query does not count.
-pub async fn by_form(
-    State(cloud): State<Arc<Cloud>>,
-    Extension(seen): Extension<SeenClient>,
-    OriginalUri(uri): OriginalUri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+/// `POST /connect/authorize`, which OpenID Connect wants (Core section 3.1.2.1). It is asked again with GET, because a
+/// browser keeps its cookie back when another site posts. The query does not count.
+pub async fn by_form(State(cloud): State<Arc<Cloud>>, headers: HeaderMap, body: Bytes) -> Response {
     let form = if Form::is_announced(&headers) { Form::read(&body) } else { Err(Malformed::Unreadable) };
-    begin(&cloud, &seen, &uri, &headers, form).await
+    match form.map(|form| form.to_query()) {
+        Ok(query) if query.len() <= LONGEST_QUERY => see_other(&format!("authorize?{query}")),
+        _ => error_page::redirect(&cloud, MALFORMED, None),
+    }
 }
 
 async fn begin(

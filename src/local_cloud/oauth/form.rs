@@ -70,6 +70,11 @@ impl Form {
         Self::read(body).map_err(|malformed| Refusal::malformed(malformed.words()))
     }
 
+    /// The same parameters as a query.
+    pub fn to_query(&self) -> String {
+        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
+    }
+
     /// The value of `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)

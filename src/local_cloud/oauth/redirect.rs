@@ -40,10 +40,15 @@ fn portless(uri: &str) -> Option<(&str, &str)> {
 }
 
 /// RFC 9700 section 2.6: no plain HTTP but to this machine. Schemes that belong to an application are named after a
-/// domain (RFC 8252 section 7.1), which keeps `javascript:` and its kind out. A fragment would swallow the answer.
+/// domain (RFC 8252 section 7.1), which keeps `javascript:` and its kind out. A fragment would swallow the answer, and a parser may
+/// take away what is no character of a URI.
 fn is_safe(uri: &str) -> bool {
     let Ok(url) = Url::parse(uri) else { return false };
-    if url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+    if !uri.bytes().all(|c| c.is_ascii_graphic())
+        || url.fragment().is_some()
+        || !url.username().is_empty()
+        || url.password().is_some()
+    {
         return false;
     }
     match url.scheme() {
@@ -161,6 +166,9 @@ mod tests {
             "https://user:password@app.example/cb",
             "https://app.example/cb#x",
             "myapp:/cb",
+            "https://app.example/cb ",
+            "https://app.example/c\tb",
+            "https://app.example/c\u{fc}",
         ] {
             assert!(!is_registered(uri, Some(uri), false), "{uri}");
         }

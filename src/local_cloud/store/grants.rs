@@ -217,3 +217,74 @@ fn grant(row: &Row<'_>) -> rusqlite::Result<Grant> {
         signed_in: row.get(6)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local_cloud::catalogue::ScopeType;
+    use crate::local_cloud::store::applications::{self, NewApplication, Registration};
+    use crate::local_cloud::store::people::{self, Person};
+    use crate::local_cloud::store::schema;
+
+    /// With an application `app` and a person `ada`.
+    fn opened() -> Connection {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.pragma_update(None, "foreign_keys", true).unwrap();
+        schema::migrate(&mut connection).unwrap();
+        let scopes = vec![("OR.Jobs".to_owned(), ScopeType::User)];
+        let registration = Registration { name: "app".to_owned(), redirect_uri: None, scopes };
+        let (id, administrator) = ("app".to_owned(), false);
+        let new = NewApplication { id, confidential: true, administrator, registration, secret: None };
+        applications::insert(&connection, &new).unwrap();
+        let (id, email, name) = ("ada".to_owned(), "ada@acme.example".to_owned(), "Ada".to_owned());
+        people::insert(&connection, &Person { id, email, name, administrator }, "hash").unwrap();
+        connection
+    }
+
+    fn allowed(connection: &Connection, id: &str, now: i64) -> SecretHash {
+        let grant = Grant {
+            id: id.to_owned(),
+            client: "app".to_owned(),
+            person: "ada".to_owned(),
+            session: "session".to_owned(),
+            scope: vec!["OR.Jobs".to_owned()],
+            nonce: None,
+            signed_in: 0,
+        };
+        let code = SecretHash::of_text(id);
+        let binding = Binding { redirect_uri: "http://localhost/".to_owned(), challenge: None };
+        allow(connection, &grant, &code, &binding, now).unwrap();
+        code
+    }
+
+    fn count(connection: &Connection, table: &str) -> i64 {
+        connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn what_cannot_be_used_any_more_is_forgotten() {
+        let store = opened();
+        allowed(&store, "never redeemed", 0);
+        let code = allowed(&store, "redeemed", 0);
+        redeem(&store, &code, "app", 0, |_| true).unwrap().unwrap();
+        add_refresh(&store, "redeemed", &SecretHash::of_text("token"), 0).unwrap();
+        revoke_access(&store, "some token", 0).unwrap();
+        allowed(&store, "a minute later", CODE_LIFETIME);
+        assert_eq!((count(&store, "grants"), count(&store, "codes")), (2, 2));
+        allowed(&store, "an hour later", ACCESS_LIFETIME);
+        assert_eq!(count(&store, "revocations"), 0);
+        assert_eq!((count(&store, "grants"), count(&store, "refresh_tokens")), (2, 1));
+        allowed(&store, "long after", REFRESH_LIFETIME + ACCESS_LIFETIME);
+        assert_eq!((count(&store, "grants"), count(&store, "codes"), count(&store, "refresh_tokens")), (1, 1, 0));
+    }
+
+    #[test]
+    fn nothing_is_left_of_what_an_application_was_allowed_when_it_is_gone() {
+        let store = opened();
+        let code = allowed(&store, "grant", 0);
+        redeem(&store, &code, "app", 0, |_| true).unwrap().unwrap();
+        add_refresh(&store, "grant", &SecretHash::of_text("token"), 0).unwrap();
+        applications::delete(&store, "app").unwrap();
+        assert_eq!((count(&store, "grants"), count(&store, "codes"), count(&store, "refresh_tokens")), (0, 0, 0));
+    }
+}

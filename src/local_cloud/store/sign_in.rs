@@ -148,3 +148,48 @@ pub fn answered(connection: &Connection, request: &SecretHash) -> Result<bool, S
     let mut delete = connection.prepare_cached("DELETE FROM authorization_requests WHERE sha256 = ?1")?;
     Ok(delete.execute([request.as_bytes()])? > 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local_cloud::catalogue::ScopeType;
+    use crate::local_cloud::store::applications::{self, NewApplication, Registration};
+    use crate::local_cloud::store::schema;
+
+    fn opened() -> Connection {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut connection).unwrap();
+        let scopes = vec![("OR.Jobs".to_owned(), ScopeType::User)];
+        let registration = Registration { name: "app".to_owned(), redirect_uri: None, scopes };
+        let (id, administrator) = ("app".to_owned(), false);
+        let new = NewApplication { id, confidential: true, administrator, registration, secret: None };
+        applications::insert(&connection, &new).unwrap();
+        connection
+    }
+
+    fn begin(connection: &Connection, name: &str, now: i64) {
+        let pending = Pending { client: "app".to_owned(), details: "{}".to_owned(), must_sign_in: false };
+        let (request, browser) = (SecretHash::of_text(name), SecretHash::of_text("browser"));
+        ask(connection, &request, &browser, &pending, now, now + 10_000).unwrap();
+    }
+
+    fn waits(connection: &Connection, name: &str, now: i64) -> bool {
+        let (request, browser) = (SecretHash::of_text(name), SecretHash::of_text("browser"));
+        pending(connection, &request, &browser, now).unwrap().is_some()
+    }
+
+    #[test]
+    fn a_flood_of_requests_drives_out_the_oldest_and_fills_nothing() {
+        let store = opened();
+        for index in 0..=MOST_REQUESTS {
+            begin(&store, &index.to_string(), index);
+        }
+        let count = |store: &Connection| -> i64 {
+            store.query_row("SELECT count(*) FROM authorization_requests", [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(count(&store), MOST_REQUESTS);
+        assert!(!waits(&store, "0", 0) && waits(&store, "1", 0) && waits(&store, &MOST_REQUESTS.to_string(), 0));
+        begin(&store, "later", 20_000);
+        assert_eq!(count(&store), 1, "what has expired is forgotten");
+    }
+}
