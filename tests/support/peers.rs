@@ -50,7 +50,17 @@ pub fn python(requirements: &Path) -> Result<Interpreter> {
     let home = installed("python", &[requirements], |home| {
         let hint = "install Python 3.11 or newer with its venv module (Debian: python3-venv), or name one in PYTHON";
         run(Command::new(&base).args(["-m", "venv", "--clear"]).arg(home), hint)?;
-        let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
+        // The file names every package, so there is nothing to resolve.
+        let install = [
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--no-compile",
+            "--requirement",
+        ];
         run(
             Command::new(home.join("bin/python")).args(install).arg(requirements),
             "pip could not install the packages: is a registry reachable?",
