@@ -18,7 +18,7 @@ mod hostile;
 mod openid;
 mod operation;
 mod orchestrator;
-mod person;
+pub mod person;
 mod refresh;
 mod revocation;
 mod rights;
@@ -26,7 +26,7 @@ mod sign_in;
 mod tokens;
 
 /// A stand-in with the administrator's credentials at hand.
-struct Cloud {
+pub struct Cloud {
     running: Running,
     clock: Clock,
     credentials_out: PathBuf,

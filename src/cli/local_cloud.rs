@@ -52,9 +52,11 @@ pub struct Args {
     ///   password: at least eight characters
     ///   administrator: true
     ///
-    /// People of the file are added to the data file at the start, or changed if they are there already; nobody is
-    /// removed. A person whose password has changed is signed out everywhere, and what that person has allowed is
-    /// revoked. A file that everybody on this machine may read is refused. Without people, nobody can sign in.
+    /// People of the file are added to the data file at the start, or changed if they
+    /// are there already; nobody is removed. A person whose password has changed is
+    /// signed out everywhere, and what that person has allowed is revoked. A file that
+    /// everybody on this machine may read is refused. Without people, nobody can sign
+    /// in.
     #[arg(long, env = "EXTAPP_LOCAL_CLOUD_PEOPLE", value_name = "FILE", verbatim_doc_comment)]
     people: Option<PathBuf>,
 

@@ -158,3 +158,22 @@ impl std::fmt::Debug for SigningKeys {
         f.debug_list().entries(self.keys.iter().map(|key| &key.id)).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_token_for_one_use_is_none_for_the_other() {
+        let algorithm = SigningAlgorithm::Es256;
+        let stored = [(algorithm.name().to_owned(), generate_pem(algorithm).unwrap())];
+        let keys = SigningKeys::read(&stored, algorithm).unwrap();
+        for (kind, other) in [(TokenType::Access, TokenType::Id), (TokenType::Id, TokenType::Access)] {
+            let token = keys.sign(kind, &json!({ "sub": "ada" })).unwrap();
+            assert_eq!(keys.verify::<Value>(kind, &token).unwrap()["sub"], "ada");
+            assert!(keys.verify::<Value>(other, &token).is_none());
+        }
+    }
+}

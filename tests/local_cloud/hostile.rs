@@ -488,8 +488,9 @@ async fn only_forms_are_read_and_none_that_is_too_large() {
         let request = cloud.http.post(cloud.at(path)).header(FORM.0, FORM.1).body(known.fill("x={huge}"));
         assert_eq!(request.send().await.unwrap().status(), 413, "{path}");
     }
-    let many: String = (0..100).map(|index| format!("&p{index}=x")).collect();
-    let request = cloud.http.post(cloud.at("/connect/token")).header(FORM.0, FORM.1).body(body.clone() + &many);
+    let many: Vec<String> = (0..100).map(|index| format!("&p{index}=x")).collect();
+    let request =
+        cloud.http.post(cloud.at("/connect/token")).header(FORM.0, FORM.1).body(body.clone() + &many.concat());
     assert_eq!(request.send().await.unwrap().status(), 400);
     let request = cloud.http.post(cloud.at("/connect/token")).header(FORM.0, FORM.1).body(body);
     assert_eq!(request.send().await.unwrap().status(), 200);

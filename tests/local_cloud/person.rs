@@ -123,8 +123,8 @@ pub fn query(url: &Url) -> BTreeMap<String, String> {
 }
 
 /// One browser, which keeps its cookie and follows no redirect unless it is told to.
-pub struct Visitor<'a> {
-    cloud: &'a Cloud,
+pub struct Visitor {
+    base: String,
     http: Client,
     pub cookie: Option<String>,
 }
@@ -159,10 +159,15 @@ impl Page {
     }
 }
 
-impl<'a> Visitor<'a> {
-    pub fn new(cloud: &'a Cloud) -> Self {
+impl Visitor {
+    pub fn new(cloud: &Cloud) -> Self {
+        Self::at(&cloud.running.base_url())
+    }
+
+    /// With the stand-in at this base URL.
+    pub fn at(base: &str) -> Self {
         let http = Client::builder().redirect(Policy::none()).build().unwrap();
-        Self { cloud, http, cookie: None }
+        Self { base: base.to_owned(), http, cookie: None }
     }
 
     pub async fn get(&mut self, url: &str) -> Page {
@@ -195,8 +200,7 @@ impl<'a> Visitor<'a> {
 
     /// Follows redirects as long as they stay at the stand-in.
     pub async fn follow(&mut self, mut page: Page) -> Page {
-        while let Some(next) = page.location().filter(|next| next.as_str().starts_with(&self.cloud.running.base_url()))
-        {
+        while let Some(next) = page.location().filter(|next| next.as_str().starts_with(&self.base)) {
             page = self.get(next.as_str()).await;
         }
         page
@@ -204,7 +208,7 @@ impl<'a> Visitor<'a> {
 
     /// The address of an authorization request; what is not said is as it usually is.
     pub fn request(&self, parameters: Pairs<'_>) -> String {
-        let mut url = Url::parse(&self.cloud.at("/connect/authorize")).unwrap();
+        let mut url = Url::parse(&format!("{}/identity_/connect/authorize", self.base)).unwrap();
         for (name, value) in [("response_type", "code"), ("redirect_uri", CALLBACK), ("scope", "OR.Jobs")] {
             if !parameters.iter().any(|(said, _)| *said == name) {
                 url.query_pairs_mut().append_pair(name, value);

@@ -1,10 +1,13 @@
 //! The log-in page and the consent page.
 
 use extapp::local_cloud::Config;
+use reqwest::Method;
 use serde_json::json;
 
 use super::Cloud;
 use super::person::{ADA, BOB, CALLBACK, Page, Visitor, people, query};
+use crate::support::Program;
+use crate::support::local_cloud::LocalCloud;
 
 #[tokio::test]
 async fn a_person_signs_in_allows_and_lands_at_the_application_with_a_code() {
@@ -356,6 +359,25 @@ async fn people_last_over_a_restart_and_a_new_password_ends_what_the_old_one_beg
     let page = ada.begin(&[("client_id", &client.0)]).await;
     assert_eq!(ada.log_in(&page, ADA).await.status, 422);
     assert_eq!(ada.log_in(&page, (ADA.0, "analytical engine")).await.status, 303);
+}
+
+#[tokio::test]
+async fn the_program_takes_people_from_a_file() {
+    let yaml =
+        "- email: ada@acme.example\n  name: Ada Lovelace\n  password: difference engine\n  administrator: true\n";
+    let builder = LocalCloud::builder(Program::new(env!("CARGO_BIN_EXE_extapp")));
+    let cloud = builder.in_memory().people(yaml).start().await.unwrap();
+    let application = json!({
+        "partitionGlobalId": cloud.organization_id().await.unwrap(),
+        "name": "Time sheets",
+        "isConfidential": true,
+        "redirectUri": CALLBACK,
+        "scopes": [{ "name": "OR.Jobs", "type": 0 }],
+    });
+    let made = cloud.administer(Method::POST, "ExternalClient", Some(application)).await.unwrap();
+    let location = Visitor::at(cloud.base_url()).allow(&[("client_id", made["id"].as_str().unwrap())]).await;
+    assert!(query(&location).contains_key("code"), "{location}");
+    assert!(!cloud.logs().contains("difference"));
 }
 
 #[tokio::test]

@@ -168,6 +168,11 @@ impl LocalCloud {
         Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
     }
 
+    /// The organization's identifier, `partitionGlobalId` in requests.
+    pub async fn organization_id(&self) -> Result<String> {
+        organization_of(&self.administrator_token().await?).context("its tokens name no organization")
+    }
+
     async fn administrator_token(&self) -> Result<String> {
         self.administrator_token_for("PM.OAuthApp").await
     }
