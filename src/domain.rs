@@ -21,6 +21,7 @@ pub mod server_status;
 pub mod status;
 pub mod sweep;
 pub mod tenant;
+pub mod upkeep;
 pub mod validate;
 
 /// Lower-case hexadecimal.

@@ -1,6 +1,6 @@
 //! A stand-in for the part of Automation Cloud that extapp uses: the Identity management API for external
-//! applications, the OAuth endpoints that turn their credentials, and the consent of people, into access tokens, and
-//! the part of Orchestrator in which those tokens are worth something: folders, roles, and queues that the roles protect.
+//! applications, the OAuth endpoints that turn their credentials, and the consent of people, into access tokens, and the
+//! part of Orchestrator in which those tokens are worth something: folders, roles, and queues that the roles protect.
 //!
 //! It is for trying and testing, on loopback, in plain HTTP. It behaves as public material shows Automation Cloud to
 //! behave, awkward parts included; where that material is silent it takes the stricter reading, so that what works

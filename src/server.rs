@@ -12,7 +12,7 @@ use crate::domain::registration::{
     Catalogue, ClientId, ClientSecret, Created, Credential, Desired, Endpoints, Listed, PrincipalId, Registered,
     SecretId,
 };
-use crate::domain::tenant::{FolderId, Member, Principal, RoleId, Tenant, UserId};
+use crate::domain::tenant::{FolderId, Member, Principal, RoleId, Tenant, User, UserId};
 
 pub mod budget;
 pub mod error;
@@ -145,6 +145,10 @@ impl Permissions for AnyServer {
         lane: Lane,
     ) -> Result<Principal, ServerError> {
         each!(self, server => server.principal(tenant, client_id, name, lane).await)
+    }
+
+    async fn user(&self, tenant: &str, principal: &PrincipalId, lane: Lane) -> Result<Option<User>, ServerError> {
+        each!(self, server => server.user(tenant, principal, lane).await)
     }
 
     async fn tenant(&self, tenant: &str, lane: Lane) -> Result<Tenant, ServerError> {

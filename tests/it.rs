@@ -4,6 +4,7 @@ mod admission;
 mod architecture;
 mod budget;
 mod canaries;
+mod catalogue;
 mod control_plane;
 mod crash;
 mod docs;

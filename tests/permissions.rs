@@ -108,6 +108,8 @@ async fn serve(world: &World) -> Result<()> {
     edit(world, "worker", json!({"outputs": [{"name": "versioned", "immutable": true}]})).await?;
     let more = json!([{"name": "UiPath.Orchestrator", "applicationScopes": ["OR.Queues", "OR.Default"]}]);
     edit(world, "worker", json!({"resources": more})).await?;
+    world.permit("worker", "worker", "  roles: [Allow to be Automation User]\n").await?;
+    world.until_permitted("worker").await?;
     edit(world, "desktop", json!({"outputs": [{"name": "details"}]})).await
 }
 

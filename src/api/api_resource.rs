@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One API (resource) of an authorization server, and the scopes that applications may ask for. Where the server has a
-/// catalogue of its own, the operator keeps one such object for each resource beside the AuthorizationServer: read them
-/// with `kubectl get apires`.
+/// catalogue of its own, such as UiPath, the operator keeps one such object for each resource beside the
+/// AuthorizationServer: read them with `kubectl get apires`. Do not declare any there: they are not used, and say so
+/// (CatalogueNotDeclarable). Where a server has no catalogue, the declared objects are the catalogue.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[cfg_attr(test, kube(cel))]
 #[kube(
@@ -35,11 +36,14 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.management) || self.management != 'Enforce' || (has(self.scopes) && size(self.scopes) > 0)")
+    .message("management Enforce needs scopes: say what the server shall offer"))]
 pub struct ApiResourceSpec {
-    /// The AuthorizationServer, in the namespace of this object.
+    /// The AuthorizationServer, in the namespace of this object. Immutable.
     #[x_kube(validation = Rule::new("self == oldSelf").message("serverRef is immutable: delete this object and make another"))]
     pub server_ref: LocalServerReference,
-    /// The API's name at the server, for example `UiPath.Orchestrator`.
+    /// The API's name at the server, for example `UiPath.Orchestrator`: what applications write in `resources[].name`.
+    /// Immutable.
     #[schemars(length(min = 1, max = 200))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("identifier is immutable: delete this object and make another"))]
     pub identifier: String,
@@ -47,7 +51,8 @@ pub struct ApiResourceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub display_name: Option<String>,
-    /// Observe: this object shows what the server's catalogue says.
+    /// Observe (default): this object says what may be asked for, and nothing is written at the server. Enforce: the
+    /// server is made to offer what this object says, where a server can be told so.
     #[serde(default)]
     pub management: CatalogueManagement,
     /// The scopes of the API.
@@ -65,12 +70,14 @@ pub struct LocalServerReference {
     pub name: String,
 }
 
-/// Who decides what an API offers.
+/// Whether an object only says what an API offers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum CatalogueManagement {
-    /// The server does; the object shows it.
+    /// It does. Nothing is written at the server.
     #[default]
     Observe,
+    /// The server is made to offer it.
+    Enforce,
 }
 
 /// One scope.
@@ -79,6 +86,8 @@ pub enum CatalogueManagement {
 pub struct ApiScope {
     /// The scope as applications ask for it, for example `OR.Jobs.Read`.
     #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = Rule::new(r"self.matches('^[^\\s*]+$')")
+        .message("a scope must be one name, such as OR.Jobs.Read: no `*`, no white space"))]
     pub name: String,
     /// The scope's name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -88,7 +97,7 @@ pub struct ApiScope {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub description: Option<String>,
-    /// User: it may stand in userScopes. Application: it may stand in applicationScopes.
+    /// For whom it may be granted. User: it may stand in userScopes. Application: it may stand in applicationScopes.
     #[schemars(length(min = 1, max = 2))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub grants: Vec<GrantKind>,
@@ -113,7 +122,7 @@ pub struct ApiResourceStatus {
     /// How many scopes the API has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<i32>,
-    /// How many ExternalApplication objects ask for a scope of it.
+    /// How many ExternalApplication objects ask for a scope of it, ready or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applications: Option<i32>,
     /// Ready: the object shows what the server's catalogue says.

@@ -192,7 +192,8 @@ pub struct AuthorizationServerStatus {
     /// How many ExternalApplication objects name this server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applications: Option<i32>,
-    /// How many of them differ from their registration and are not corrected (management Observe).
+    /// How many of them differ from their registration and are not corrected: under management Observe, or while a scope
+    /// cannot be had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drifted: Option<i32>,
     /// Registrations whose objects are gone but which the server has not deleted yet.

@@ -280,7 +280,8 @@ pub struct ExternalApplicationStatus {
     #[schemars(length(max = 1024))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["id".into()]))]
     pub credentials: Vec<CredentialStatus>,
-    /// Where the registration differs from this spec, under management Observe.
+    /// Where the registration differs from this spec and is not corrected: under management Observe, or while a scope that
+    /// the spec asks for cannot be had.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
@@ -309,7 +310,7 @@ pub struct ScopeStatus {
     pub name: String,
     /// User or Application.
     pub r#type: super::api_resource::GrantKind,
-    /// Granted: the registration has it. Unknown: the server's catalogue does not have it. NotAllowed: the
+    /// Granted: the registration has it. Unknown: the server's catalogue does not have it (any more). NotAllowed: the
     /// AuthorizationServer does not allow it. WrongType: it cannot be granted as this type. Pending: not asked for yet.
     pub state: ScopeState,
     /// What to do about it.

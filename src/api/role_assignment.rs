@@ -112,6 +112,10 @@ pub struct RoleAssignmentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub client_id: Option<String>,
+    /// The operator's own proof that it wrote principalId: what has none is not acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub seal: Option<String>,
     /// The AuthorizationServer of the application.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_ref: Option<ServerReference>,

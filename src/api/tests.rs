@@ -322,7 +322,7 @@ fn an_assignment_keeps_its_application_and_its_tenant() {
 }
 
 #[test]
-fn a_catalogue_object_keeps_its_server_and_its_identifier() {
+fn the_rules_of_a_catalogue_object_hold_in_both_directions() {
     let base = json!({
         "apiVersion": "extapp.dev/v1alpha1", "kind": "ApiResource", "metadata": {"name": "a"},
         "spec": {"serverRef": {"name": "cloud"}, "identifier": "Invoices"}
@@ -333,6 +333,14 @@ fn a_catalogue_object_keeps_its_server_and_its_identifier() {
     let update = |changes: &[(&str, Value)]| {
         of(changes).validate_cel_update(&of(&[])).err().map(|errors| errors.to_string()).unwrap_or_default()
     };
+    let said = |spec: &[(&str, Value)]| of(spec).validate_cel().err().map(|e| e.to_string()).unwrap_or_default();
+    let (enforce, scope) =
+        (("/spec/management", json!("Enforce")), |name: &str| json!([{"name": name, "grants": ["User"]}]));
+    assert!(said(std::slice::from_ref(&enforce)).contains("management Enforce needs scopes"));
+    assert_eq!(said(&[enforce, ("/spec/scopes", scope("Invoices.Read"))]), "");
+    for name in ["a b", "a\tb", "OR.*"] {
+        assert!(said(&[("/spec/scopes", scope(name))]).contains("a scope must be one name"), "{name:?}");
+    }
     assert!(update(&[("/spec/serverRef", json!({"name": "else"}))]).contains("serverRef is immutable"));
     assert!(update(&[("/spec/identifier", json!("Else"))]).contains("identifier is immutable"));
     assert_eq!(update(&[("/spec/displayName", json!("Else"))]), "");

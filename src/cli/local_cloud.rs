@@ -14,9 +14,10 @@ use crate::local_cloud::{
 
 /// Runs a stand-in for UiPath Automation Cloud on this machine, for trying and testing
 ///
-/// It answers the Identity management API for external applications and the OAuth endpoints, as far as extapp uses
-/// them and as public documentation shows them. It is not UiPath, it is not made by UiPath, and nothing that matters
-/// should depend on it: plain HTTP, on loopback only.
+/// It answers the Identity management API for external applications, the OAuth endpoints, and of Orchestrator folders,
+/// roles, users and queue definitions, as far as extapp uses them and as public documentation shows them. It begins as
+/// a new organization does: with the tenant DefaultTenant, the folder Shared and the built-in roles. It is not UiPath,
+/// it is not made by UiPath, and nothing that matters should depend on it: plain HTTP, on loopback only.
 ///
 /// When it is ready it prints one line to standard output that ends with the URL of the organization.
 #[derive(Debug, clap::Args)]
@@ -70,7 +71,7 @@ pub struct Args {
     #[arg(long = "tenant", env = "EXTAPP_LOCAL_CLOUD_TENANTS", value_delimiter = ',', value_name = "NAME")]
     tenants: Vec<String>,
 
-    /// The kind of deployment that Orchestrator plays: it decides how principals are put into folders
+    /// The kind of deployment to play: where management calls go, and which action puts principals into folders
     #[arg(long, env = "EXTAPP_LOCAL_CLOUD_DEPLOYMENT", default_value = "AutomationCloud", value_name = "KIND")]
     deployment: Deployment,
 

@@ -111,13 +111,14 @@ fn next(app: &ExternalApplication, outcome: &Outcome, ctx: &Context) -> (Action,
         Outcome::Refused { finding, .. } if finding.reason == Reason::Suspended => (Action::await_change(), "waiting"),
         Outcome::Refused { finding, .. } if !finding.stalled => (failed(finding), "waiting"),
         Outcome::Refused { finding, .. } => (failed(finding), "refused"),
-        Outcome::Done { achieved, .. } => {
+        Outcome::Done { achieved, .. } | Outcome::Held { achieved, .. } => {
             ctx.retries.forget(uid);
             ctx.clear_suspicion(uid);
             ctx.at_rest(uid);
             let retirement = crate::domain::credentials::next_retirement(&achieved.credentials);
             let left = retirement.and_then(|end| Duration::try_from(end.duration_since(ctx.now())).ok());
-            (left.map_or_else(Action::await_change, |left| Action::requeue(left + Duration::from_secs(1))), "done")
+            let action = left.map_or_else(Action::await_change, |left| Action::requeue(left + Duration::from_secs(1)));
+            (action, if matches!(outcome, Outcome::Done { .. }) { "done" } else { "refused" })
         }
     }
 }

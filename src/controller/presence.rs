@@ -1,6 +1,6 @@
 //! Applications as they come and go.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -52,11 +52,17 @@ pub fn come_and_gone(event: &Event<ExternalApplication>, listed: &mut Listed, co
         }
         Event::Delete(app) => context.forget_application(app),
         Event::Apply(app) => {
-            if context.applications.get(&ObjectRef::from_obj(app)).is_none() {
+            let before = context.applications.get(&ObjectRef::from_obj(app));
+            if before.is_none_or(|before| uses(&before) != uses(app)) {
                 context.count_anew(server_key(app));
             }
         }
     }
+}
+
+/// The APIs that an application asks for scopes of.
+fn uses(app: &ExternalApplication) -> BTreeSet<&str> {
+    app.spec.resources.iter().map(|resource| resource.name.as_str()).collect()
 }
 
 #[cfg(test)]

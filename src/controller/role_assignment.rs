@@ -12,7 +12,7 @@ use super::kubernetes::is_conflict;
 use super::servers::Server;
 use crate::api::RoleAssignment;
 use crate::domain::observed::{Finding, Retry, ServerSeen};
-use crate::domain::permissions::{Outcome, finding, gate, was_settled};
+use crate::domain::permissions::{Outcome, finding, gate, has_finalizer, observes, was_settled};
 use crate::domain::reason::Reason;
 
 mod execute;
@@ -41,6 +41,9 @@ pub async fn reconcile(object: Arc<RoleAssignment>, ctx: Arc<Context>) -> Result
     if too_early(server, &ctx) {
         return Ok((Action::await_change(), "waiting"));
     }
+    if let Some(outcome) = farewell::move_away(&object, server, &ctx).await {
+        return settle(&object, Ok(outcome), &ctx).await;
+    }
     let seen = observe::around(&object, server, &ctx);
     let admitted = match gate(&object, &seen) {
         Ok(admitted) => admitted,
@@ -49,14 +52,14 @@ pub async fn reconcile(object: Arc<RoleAssignment>, ctx: Arc<Context>) -> Result
             return settle(&object, outcome, &ctx).await;
         }
     };
-    let settled = was_settled(&object, &admitted.client_id);
+    let settled = was_settled(&object, &admitted.client_id) && (observes(&object) || has_finalizer(&object));
     if settled && !is_suspect(&object, &ctx) {
         return Ok((Action::await_change(), "done"));
     }
-    let outcome = execute::enforce(&object, admitted, &seen, server, &ctx).await;
+    let outcome = execute::enforce(&object, admitted, settled, &seen, server, &ctx).await;
     match outcome {
-        Ok(Outcome::Refused(finding)) if settled && finding.reason == Reason::RateLimited => {
-            // A look that nobody waits for, and that does not fit into the budget: nothing was learnt.
+        Ok(Outcome::Refused(finding)) if settled && !finding.stalled => {
+            // A look that nobody waits for, and that came to nothing: it is as it was when it was last looked at.
             let uid = object.metadata.uid.as_deref().unwrap_or_default();
             Ok((ctx.retries.action(uid, finding.retry), "waiting"))
         }
@@ -90,8 +93,13 @@ async fn settle(
         }
         other => other?,
     };
-    report::report(object, &outcome, ctx).await?;
-    Ok(next(object, &outcome, ctx))
+    match report::report(object, &outcome, ctx).await {
+        Err(Error::Kubernetes(error)) if is_conflict(&error) => {
+            Ok((Action::requeue(Duration::from_millis(200)), "waiting"))
+        }
+        Err(error) => Err(error),
+        Ok(()) => Ok(next(object, &outcome, ctx)),
+    }
 }
 
 /// Right after a start nothing is known of any server. Its first pass wakes those who have their effect there.

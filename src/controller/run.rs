@@ -2,36 +2,28 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, unbounded};
-use futures::stream::BoxStream;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
-use kube::core::PartialObjectMeta;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::watcher::{self, Event};
 use kube::{Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info_span, warn};
 
-use super::changes::{self, Changes};
 use super::events::Events;
 use super::owned::OwnedIndex;
-use super::presence;
-use super::servers::{ServerKey, Servers};
-use super::watch::{Synced, Watching, drive};
+use super::servers::Servers;
+use super::watch::{Synced, Watching};
 use super::{Context, Settings, application, authorization_server, role_assignment};
-use crate::api::external_application::OutputKind;
-use crate::api::{ApiResource, AuthorizationServer, ExternalApplication, RoleAssignment};
-use crate::domain::observed::was_settled;
-use crate::domain::outputs::MANAGED_BY;
 use crate::metrics::{Kind, Metrics};
 use crate::server::budget::BudgetRegistry;
+
+mod watches;
 
 /// How long one pass may take; longer means that something hangs. Less than [`crate::domain::intent::HOLD`]: when another
 /// process settles an intent, its writer is no longer at work.
@@ -54,8 +46,6 @@ impl Operator {
         self.tasks.wait().await;
     }
 }
-
-type Stream<K> = BoxStream<'static, Event<K>>;
 
 /// Starts everything. Passes begin once every watch has listed. Cancelling the token ends it: passes under way are
 /// finished, nothing new begins.
@@ -107,10 +97,11 @@ pub fn start(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: &C
     let tasks = TaskTracker::new();
     let spawn = Spawner { tasks: &tasks, stop };
     spawn.until_stopped("events", writer);
-    watch_applications(&spawn, &watching, &context, applications);
-    watch_servers(&spawn, &watching, &context, servers);
-    watch_permits(&spawn, &watching, &context, permits);
-    secondary(&spawn, &watching, &context, resources, namespaces);
+    watches::applications(&spawn, &watching, &context, applications);
+    watches::servers(&spawn, &watching, &context, servers);
+    watches::permits(&spawn, &watching, &context, permits);
+    watches::secondary(&spawn, &watching, &context, resources, namespaces);
+    spawn.until_stopped("counts", count(context.clone()));
     let kind = Primary { kind: "ExternalApplication", synced: synced.clone(), context: context.clone() };
     spawn.controller(kind.clone(), context.applications.clone(), woken_applications, application::reconcile);
     let permits = Primary { kind: "RoleAssignment", ..kind.clone() };
@@ -118,170 +109,6 @@ pub fn start(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: &C
     let kind = Primary { kind: "AuthorizationServer", ..kind };
     spawn.controller(kind, context.authorization_servers.clone(), woken_servers, authorization_server::reconcile);
     Operator { ready: synced.flag(), context, tasks }
-}
-
-fn watch_applications(
-    spawn: &Spawner<'_>,
-    watching: &Watching,
-    context: &Arc<Context>,
-    applications: reflector::store::Writer<ExternalApplication>,
-) {
-    let events = watching.namespaced::<ExternalApplication>("ExternalApplication", &watcher::Config::default());
-    let shared = context.clone();
-    let mut listed = presence::Listed::default();
-    let (gone, orphans) = unbounded();
-    let events = events.inspect(move |event| {
-        if let Some(app) = presence::vanished(event) {
-            let _ = gone.unbounded_send(app.clone());
-        }
-        presence::come_and_gone(event, &mut listed, &shared);
-    });
-    spawn.until_stopped("orphans", presence::clean_up(orphans, context.clone()));
-    let shared = context.clone();
-    let (mut changes, mut matters) = (Changes::new(changes::acted_on), Changes::new(role_assignment::watch::matters));
-    let each = move |event: &Event<ExternalApplication>| {
-        for app in changes.take(event).iter().filter_map(|reference| shared.applications.get(reference)) {
-            changed(&app, &shared);
-        }
-        for app in matters.take(event).iter().filter_map(|reference| shared.applications.get(reference)) {
-            role_assignment::watch::application_changed(&app, &shared);
-        }
-        if let Event::Delete(app) = event {
-            role_assignment::watch::application_changed(app, &shared);
-        }
-    };
-    spawn.until_stopped("applications", filled(applications, events, each));
-}
-
-fn watch_servers(
-    spawn: &Spawner<'_>,
-    watching: &Watching,
-    context: &Arc<Context>,
-    servers: reflector::store::Writer<AuthorizationServer>,
-) {
-    let events = watching.namespaced::<AuthorizationServer>("AuthorizationServer", &watcher::Config::default());
-    let shared = context.clone();
-    let mut changes = Changes::new(changes::acted_on);
-    let each = move |event: &Event<AuthorizationServer>| {
-        for reference in changes.take(event) {
-            let namespace = reference.namespace.unwrap_or_default();
-            shared.wake_server(&ServerKey { namespace, name: reference.name });
-        }
-        if let Event::Delete(server) = event {
-            shared.forget_server(&authorization_server::key_of(server));
-        }
-    };
-    spawn.until_stopped("servers", filled(servers, events, each));
-}
-
-fn watch_permits(
-    spawn: &Spawner<'_>,
-    watching: &Watching,
-    context: &Arc<Context>,
-    permits: reflector::store::Writer<RoleAssignment>,
-) {
-    let events = watching.namespaced::<RoleAssignment>("RoleAssignment", &watcher::Config::default());
-    let shared = context.clone();
-    let mut changes = Changes::new(changes::acted_on);
-    let each = move |event: &Event<RoleAssignment>| {
-        for object in changes.take(event).iter().filter_map(|reference| shared.role_assignments.get(reference)) {
-            role_assignment::watch::changed(&object, &shared);
-        }
-        match event {
-            Event::Apply(object) => role_assignment::watch::noticed(object, &shared),
-            Event::Delete(object) => role_assignment::watch::gone(object, &shared),
-            Event::Init | Event::InitApply(_) | Event::InitDone => {}
-        }
-    };
-    spawn.until_stopped("roleassignments", filled(permits, events, each));
-}
-
-/// What a person changed is looked at now. What is as the last report left it, as at a start, has time.
-fn changed(app: &ExternalApplication, context: &Context) {
-    if was_settled(app) && app.metadata.deletion_timestamp.is_none() {
-        context.look_later(app);
-    } else {
-        context.wake_application(&app.name_any(), &app.namespace().unwrap_or_default());
-    }
-}
-
-/// Fills a store, and tells of each event after the store has taken it in.
-async fn filled<K>(
-    writer: reflector::store::Writer<K>,
-    events: impl futures::Stream<Item = Event<K>> + Send + 'static,
-    each: impl FnMut(&Event<K>) + Send,
-) where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
-{
-    let events = reflector::reflector(writer, events.map(Ok::<_, watcher::Error>));
-    drive(events.filter_map(async |event| event.ok()), each).await;
-}
-
-/// What is watched beside the kinds that are reconciled.
-fn secondary(
-    spawn: &Spawner<'_>,
-    watching: &Watching,
-    context: &Arc<Context>,
-    resources: reflector::store::Writer<ApiResource>,
-    namespaces: reflector::store::Writer<PartialObjectMeta<Namespace>>,
-) {
-    let config = watcher::Config::default();
-    let ours = watcher::Config::default().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
-    let secrets: Stream<PartialObjectMeta<Secret>> = watching.namespaced("Secret", &ours);
-    spawn.until_stopped("secrets", owned(secrets, OutputKind::Secret, context.clone()));
-    let maps: Stream<PartialObjectMeta<ConfigMap>> = watching.namespaced("ConfigMap", &ours);
-    spawn.until_stopped("configmaps", owned(maps, OutputKind::ConfigMap, context.clone()));
-    let shared = context.clone();
-    let each = move |event: &Event<ApiResource>| catalogue_changed(event, &shared);
-    spawn.until_stopped("apiresources", filled(resources, watching.namespaced("ApiResource", &config), each));
-    let shared = context.clone();
-    let listed = watching.synced.flag();
-    let mut changes = Changes::new(changes::labels);
-    let each = move |event: &Event<PartialObjectMeta<Namespace>>| {
-        for namespace in changes.take(event) {
-            // At the start every application is looked at anyway.
-            if listed.load(Ordering::Acquire) {
-                consent_changed(&namespace.name, &shared);
-            }
-        }
-    };
-    spawn.until_stopped("namespaces", filled(namespaces, watching.cluster("Namespace", &config), each));
-    spawn.until_stopped("counts", count(context.clone()));
-}
-
-async fn owned<K>(events: Stream<PartialObjectMeta<K>>, kind: OutputKind, context: Arc<Context>)
-where
-    K: std::fmt::Debug + Send + Sync + 'static,
-    PartialObjectMeta<K>: Resource,
-{
-    drive(events, |event| {
-        for owner in context.owned.take(kind, event) {
-            context.wake_application(&owner.name, &owner.namespace);
-        }
-    })
-    .await;
-}
-
-/// A catalogue object that somebody changed or removed is set right by its server.
-fn catalogue_changed(event: &Event<ApiResource>, context: &Context) {
-    let (Event::Apply(object) | Event::Delete(object)) = event else { return };
-    let key =
-        ServerKey { namespace: object.namespace().unwrap_or_default(), name: object.spec.server_ref.name.clone() };
-    context.count_anew(key);
-}
-
-/// Labels decide about consent: the applications of the namespace look again.
-fn consent_changed(namespace: &str, context: &Context) {
-    for app in context.applications.state() {
-        if app.metadata.namespace.as_deref() == Some(namespace) {
-            context.look_later(&app);
-        }
-    }
-    for object in context.role_assignments.state() {
-        if object.metadata.namespace.as_deref() == Some(namespace) {
-            context.permit_later(&object);
-        }
-    }
 }
 
 /// Has servers look at their counts, once for many changes, and sees to it that no turn is left unused.
@@ -306,7 +133,7 @@ struct Primary {
     context: Arc<Context>,
 }
 
-struct Spawner<'a> {
+pub(super) struct Spawner<'a> {
     tasks: &'a TaskTracker,
     stop: &'a CancellationToken,
 }

@@ -15,8 +15,9 @@ mod assess;
 mod judge;
 mod report;
 
-pub use assess::{Assessment, Step, View, assess, departure};
-pub use report::{Outcome, differences, finding, status};
+pub use assess::{Assessment, Known, Step, View, assess, departure};
+pub use judge::Refusal;
+pub use report::{Outcome, changes, finding, status};
 
 /// The finalizer of an assignment that has, or may have, roles to take away.
 pub const FINALIZER: &str = "extapp.dev/permissions";
@@ -30,7 +31,7 @@ pub struct Seen {
     pub server: Option<Arc<AuthorizationServer>>,
     pub admitted: bool,
     pub seen: ServerSeen,
-    /// Other assignments of the same application and tenant that write, and stay.
+    /// Other assignments of the same application and tenant that stay.
     pub rivals: Vec<Arc<RoleAssignment>>,
 }
 
@@ -67,17 +68,28 @@ pub fn gate(object: &RoleAssignment, seen: &Seen) -> Result<Admitted, Finding> {
         return Err(Finding::passing(Reason::ApplicationNotReady, message, Retry::OnChange));
     };
     answering(server, &seen.seen)?;
-    let wants = |scope: &String| scope == ROLE_BASED;
-    Ok(Admitted {
-        client_id,
-        display_name: desired(app).display_name,
-        server: ServerReference {
-            name: app.spec.server_ref.name.clone(),
-            namespace: app.spec.server_ref.namespace.clone().or_else(|| app.metadata.namespace.clone()),
-        },
-        role_based: app.spec.resources.iter().any(|resource| resource.application_scopes.iter().any(wants)),
-        _proof: (),
-    })
+    Ok(Admitted::new(app, client_id))
+}
+
+impl Admitted {
+    fn new(app: &ExternalApplication, client_id: ClientId) -> Self {
+        let wants = |scope: &String| scope == ROLE_BASED;
+        Self {
+            client_id,
+            display_name: desired(app).display_name,
+            server: ServerReference {
+                name: app.spec.server_ref.name.clone(),
+                namespace: app.spec.server_ref.namespace.clone().or_else(|| app.metadata.namespace.clone()),
+            },
+            role_based: app.spec.resources.iter().any(|resource| resource.application_scopes.iter().any(wants)),
+            _proof: (),
+        }
+    }
+
+    /// An application that may be going: to find out who it is, and nothing else.
+    pub fn in_passing(app: &ExternalApplication) -> Option<Self> {
+        Some(Self::new(app, status_client_id(app)?))
+    }
 }
 
 fn suitable(app: &ExternalApplication) -> Result<(), Finding> {
@@ -110,25 +122,54 @@ pub fn has_finalizer(object: &RoleAssignment) -> bool {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     pub principal: Option<PrincipalId>,
+    pub client_id: Option<ClientId>,
+    pub server: Option<ServerReference>,
+    /// The operator's proof that it wrote this.
+    pub seal: String,
     /// Folders by path and number.
     pub folders: Vec<(String, FolderId)>,
 }
 
 impl Record {
+    /// Empty where nothing was ever assigned, as under management Observe.
     pub fn of(object: &RoleAssignment) -> Self {
-        let Some(status) = &object.status else { return Self::default() };
+        let Some((status, seal)) = object.status.as_ref().and_then(|status| Some((status, status.seal.clone()?)))
+        else {
+            return Self::default();
+        };
         let numbered = status.folders.iter().filter_map(|folder| Some((folder.path.clone(), FolderId(folder.id?))));
-        Self { principal: status.principal_id.as_deref().map(PrincipalId::new), folders: numbered.collect() }
+        Self {
+            principal: status.principal_id.as_deref().map(PrincipalId::new),
+            client_id: status.client_id.as_deref().map(ClientId::new),
+            server: status.server_ref.clone(),
+            seal,
+            folders: numbered.collect(),
+        }
     }
 
     pub fn has(&self, id: FolderId) -> bool {
         self.folders.iter().any(|(_, known)| *known == id)
     }
+
+    /// What the seal is of: whoever can write a status must not be able to name somebody else's identity in it.
+    pub fn sealed_text(&self, object: &RoleAssignment) -> String {
+        let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
+        let server = self.server.as_ref();
+        let parts = [
+            text(object.metadata.uid.as_deref()),
+            object.spec.tenant.clone(),
+            text(server.and_then(|server| server.namespace.as_deref())),
+            text(server.map(|server| server.name.as_str())),
+            text(self.client_id.as_ref().map(ClientId::as_str)),
+            text(self.principal.as_ref().map(PrincipalId::as_str)),
+        ];
+        format!("roles\n{}", parts.join("\n"))
+    }
 }
 
 /// Whether something may be assigned that this object has to take away again.
 pub fn holds(object: &RoleAssignment) -> bool {
-    !observes(object) && has_finalizer(object) && Record::of(object).principal.is_some()
+    !observes(object) && Record::of(object).principal.is_some()
 }
 
 /// Whether the last report says that this very spec was brought about for this registration.
@@ -145,15 +186,24 @@ pub fn was_settled(object: &RoleAssignment, client_id: &ClientId) -> bool {
 pub fn concern_the_same(one: &RoleAssignment, other: &RoleAssignment) -> bool {
     one.metadata.namespace == other.metadata.namespace
         && one.spec.application_ref == other.spec.application_ref
-        && one.spec.tenant == other.spec.tenant
+        && one.spec.tenant.eq_ignore_ascii_case(&other.spec.tenant)
 }
 
-/// Whether the other one has to be heard before this one acts: it writes, and it stays.
+/// Whether the other one has to be heard before this one acts: it is about the same, and it stays.
 pub fn is_rival(object: &RoleAssignment, other: &RoleAssignment) -> bool {
     concern_the_same(object, other)
         && object.metadata.uid != other.metadata.uid
         && other.metadata.deletion_timestamp.is_none()
-        && !observes(other)
+}
+
+/// Whether a rival says what the tenant's own roles are, while this one has nothing to say of them.
+fn leaves_tenant_to(object: &RoleAssignment, rivals: &[Arc<RoleAssignment>]) -> bool {
+    object.spec.roles.is_empty() && rivals.iter().any(|rival| !rival.spec.roles.is_empty())
+}
+
+/// Those whose word counts: one that only watches has none.
+fn writing(rivals: &[Arc<RoleAssignment>]) -> impl Iterator<Item = &Arc<RoleAssignment>> + Clone {
+    rivals.iter().filter(|rival| !observes(rival))
 }
 
 fn names<'a>(roles: impl IntoIterator<Item = &'a String>) -> BTreeSet<&'a str> {

@@ -8,7 +8,7 @@ use super::intent::{Intent, digest};
 use super::observed::{LeftOver, Observed, OutputRef, RegistrationSeen, has_finalizer, unsettled_intent};
 use super::outputs::{self, Key, ResolvedOutput, SeenOutput, render};
 use super::registration::{ClientId, ClientSecret, Registered, SecretId};
-use super::validate::Valid;
+use super::validate::{Valid, desired};
 use crate::api::ExternalApplication;
 use crate::api::external_application::{CredentialState, CredentialStatus, FieldDifference, OutputKind};
 
@@ -183,7 +183,7 @@ fn converge(
 
 fn update(valid: &Valid, actual: &Registered) -> Option<Step> {
     let differences = difference::between(&valid.desired, actual);
-    let due = !valid.observe_only && !differences.is_empty();
+    let due = !valid.observe_only && valid.held_back.is_none() && !differences.is_empty();
     due.then(|| Step::Update { id: actual.client_id.clone(), differences })
 }
 
@@ -330,8 +330,8 @@ fn all_but_the_latest(
 
 fn uncorrected(app: &ExternalApplication, valid: &Valid, seen: &Observed) -> Vec<FieldDifference> {
     match &seen.registration {
-        _ if !valid.observe_only => Vec::new(),
-        RegistrationSeen::Present(actual) => difference::between(&valid.desired, actual),
+        _ if !valid.observe_only && valid.held_back.is_none() => Vec::new(),
+        RegistrationSeen::Present(actual) => difference::between(&desired(app), actual),
         RegistrationSeen::Unread(_) => app.status.as_ref().map(|status| status.drift.clone()).unwrap_or_default(),
         _ => difference::absent(),
     }

@@ -52,8 +52,9 @@ fn catalogue_object(server: &AuthorizationServer, resource: &Resource) -> ApiRes
     let mut scopes: Vec<ApiScope> = resource
         .scopes
         .iter()
+        .filter(|scope| can_be_asked_for(&scope.name))
         .map(|scope| ApiScope {
-            name: cut(&scope.name, 128),
+            name: scope.name.clone(),
             display_name: scope.display_name.as_deref().map(|text| cut(text, 256)),
             description: scope.description.as_deref().map(|text| cut(text, 1024)),
             grants: scope.grants.iter().map(|grant| (*grant).into()).collect(),
@@ -79,6 +80,11 @@ fn catalogue_object(server: &AuthorizationServer, resource: &Resource) -> ApiRes
         },
         status: None,
     }
+}
+
+/// Whether an application can write it. One scope that it cannot must not keep the others from being shown.
+fn can_be_asked_for(scope: &str) -> bool {
+    (1..=128).contains(&scope.chars().count()) && !scope.contains(|c: char| c.is_whitespace() || c == '*')
 }
 
 fn cut(text: &str, characters: usize) -> String {
@@ -265,6 +271,18 @@ mod tests {
         assert_eq!(first.apply.len(), 2);
         let present: Vec<&ApiResource> = first.apply.iter().collect();
         assert_eq!(catalogue_changes(&object, &wanted, &present), CatalogueChanges::default());
+    }
+
+    #[test]
+    fn a_scope_that_nobody_could_ask_for_is_not_shown_and_does_not_keep_the_others_from_it() {
+        let mut catalogue = catalogue();
+        let scopes = &mut catalogue.resources[0].scopes;
+        for name in ["", "two words", "OR.*", &"x".repeat(129)] {
+            scopes.push(crate::domain::registration::CatalogueScope { name: name.into(), ..scopes[0].clone() });
+        }
+        let shown = catalogue_objects(&fixture(), &catalogue);
+        let names: Vec<&str> = shown[0].spec.scopes.iter().map(|scope| scope.name.as_str()).collect();
+        assert_eq!(names, ["OR.Default", "OR.Jobs", "OR.Queues"]);
     }
 
     #[test]

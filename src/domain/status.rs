@@ -71,12 +71,24 @@ pub struct Achieved {
 pub enum Outcome {
     /// Everything is as the spec says.
     Done { valid: Box<Valid>, achieved: Achieved },
+    /// Everything that can be done was done, while the spec cannot be brought about.
+    Held { valid: Box<Valid>, achieved: Achieved, finding: Finding },
     /// A step failed; what was achieved before it holds.
     Failed { valid: Box<Valid>, achieved: Achieved, finding: Finding },
     /// Nothing was attempted.
     Refused { finding: Finding, scopes: Option<Vec<ScopeStatus>> },
     /// It is too early to say anything.
     Silent,
+}
+
+impl Outcome {
+    /// A pass whose steps were all taken.
+    pub fn carried_out(valid: Valid, achieved: Achieved) -> Self {
+        match valid.held_back.clone() {
+            None => Self::Done { valid: Box::new(valid), achieved },
+            Some(finding) => Self::Held { valid: Box::new(valid), achieved, finding },
+        }
+    }
 }
 
 /// The status after a pass; `None` where nothing is to be said.
@@ -94,13 +106,13 @@ pub fn application(
             describe(&mut next, valid, achieved);
             achieved_conditions(valid, achieved, None)
         }
-        Outcome::Failed { valid, achieved, finding } => {
+        Outcome::Failed { valid, achieved, finding } | Outcome::Held { valid, achieved, finding } => {
             describe(&mut next, valid, achieved);
             achieved_conditions(valid, achieved, Some(finding))
         }
         Outcome::Refused { finding, scopes } => {
             if let Some(scopes) = scopes {
-                next.scopes.clone_from(scopes);
+                next.scopes = scopes.iter().map(|verdict| as_before(verdict, &old.scopes)).collect();
             }
             refused_conditions(app, seen, finding, &mut next)
         }
@@ -128,9 +140,7 @@ fn granted(valid: &Valid, achieved: &Achieved, old: &[ScopeStatus]) -> Vec<Scope
         Some(scopes) => scopes.iter().any(|scope| {
             scope.name == verdict.name && crate::api::api_resource::GrantKind::from(scope.grant) == verdict.r#type
         }),
-        None => old.iter().any(|before| {
-            before.state == ScopeState::Granted && before.name == verdict.name && before.r#type == verdict.r#type
-        }),
+        None => was_granted(verdict, old),
     };
     let settle = |verdict: &ScopeStatus| {
         let mut verdict = verdict.clone();
@@ -140,6 +150,17 @@ fn granted(valid: &Valid, achieved: &Achieved, old: &[ScopeStatus]) -> Vec<Scope
         verdict
     };
     valid.scopes.iter().map(settle).collect()
+}
+
+fn was_granted(verdict: &ScopeStatus, old: &[ScopeStatus]) -> bool {
+    let same = |before: &&ScopeStatus| before.name == verdict.name && before.r#type == verdict.r#type;
+    old.iter().find(same).is_some_and(|before| before.state == ScopeState::Granted)
+}
+
+/// Nothing was done: a scope that nothing is wrong with is what it was.
+fn as_before(verdict: &ScopeStatus, old: &[ScopeStatus]) -> ScopeStatus {
+    let granted = verdict.state == ScopeState::Pending && was_granted(verdict, old);
+    ScopeStatus { state: if granted { ScopeState::Granted } else { verdict.state }, ..verdict.clone() }
 }
 
 fn achieved_conditions<'a>(valid: &Valid, achieved: &Achieved, failure: Option<&Finding>) -> Vec<Wanted<'a>> {
@@ -221,7 +242,7 @@ fn refused_conditions<'a>(
         wanted.push(Wanted { kind: "Registered", state: state.clone() });
         wanted.push(Wanted { kind: "CredentialsPublished", state });
     }
-    if finding.reason == Reason::RegistrationMissing {
+    if finding.reason == Reason::RegistrationMissing || matches!(seen.registration, RegistrationSeen::Missing { .. }) {
         next.drift = super::difference::absent();
         wanted.push(Wanted { kind: "Registered", state: Some((false, finding.reason, finding.message.clone())) });
         wanted.push(Wanted { kind: "Drifted", state: Some((true, finding.reason, finding.message.clone())) });

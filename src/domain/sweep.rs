@@ -1,6 +1,6 @@
 //! Finding drift for thousands of applications with one list and a bounded number of reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::difference::shows_in_list;
 use super::registration::{ClientId, Desired, Listed};
@@ -8,6 +8,9 @@ use jiff::Timestamp;
 
 /// How many registrations one sweep reads in full, at the most.
 pub const READS: usize = 60;
+
+/// How many folders one sweep reads, at the most.
+pub const FOLDERS: usize = 200;
 
 /// One application as a sweep sees it.
 pub struct Swept<'a, K> {
@@ -28,6 +31,30 @@ pub fn due(ids: &[ClientId], read_at: &BTreeMap<ClientId, Timestamp>) -> Vec<Cli
     let mut order: Vec<(Option<Timestamp>, &ClientId)> = ids.iter().map(|id| (read_at.get(id).copied(), id)).collect();
     order.sort();
     order.into_iter().take(READS).map(|(_, id)| id.clone()).collect()
+}
+
+/// One assignment of roles as a sweep sees it.
+pub struct Compared<K> {
+    pub key: K,
+    /// The tenant and the paths of its folders: each is one read, however many assignments share it.
+    pub tenant: String,
+    pub folders: Vec<String>,
+    pub at: Option<Timestamp>,
+}
+
+/// The assignments to compare in this sweep: those compared longest ago first, as long as their folders are few enough.
+pub fn due_for_comparison<K>(mut assignments: Vec<Compared<K>>) -> Vec<K> {
+    assignments.sort_by_key(|assignment| assignment.at);
+    let mut folders: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut due = Vec::new();
+    for Compared { key, tenant, folders: own, .. } in assignments {
+        folders.extend(own.into_iter().map(|path| (tenant.clone(), path)));
+        if folders.len() > FOLDERS && !due.is_empty() {
+            break;
+        }
+        due.push(key);
+    }
+    due
 }
 
 #[cfg(test)]
@@ -58,5 +85,24 @@ mod tests {
         let mut later = read.clone();
         later.extend(second.iter().map(|id| (id.clone(), NOON + SignedDuration::from_secs(60))));
         assert!(!due(&ids, &later).contains(&ids[99]) || READS >= 100);
+    }
+
+    #[test]
+    fn assignments_take_turns_and_those_that_share_folders_count_once() {
+        let compared = |key: usize, folder: &str, at: Option<i64>| Compared {
+            key,
+            tenant: "T".into(),
+            folders: vec![folder.to_owned()],
+            at: at.map(|second| NOON + SignedDuration::from_secs(second)),
+        };
+        let sharing: Vec<_> = (0..1_000).map(|key| compared(key, "Shared", None)).collect();
+        assert_eq!(due_for_comparison(sharing).len(), 1_000);
+        let own: Vec<_> = (0..300).map(|key| compared(key, &key.to_string(), (key < 150).then_some(0))).collect();
+        let due = due_for_comparison(own);
+        assert_eq!(due.len(), FOLDERS);
+        assert!((150..300).all(|key| due.contains(&key)), "those never compared come first");
+        let large =
+            Compared { key: 0, tenant: "T".into(), folders: (0..250).map(|n| n.to_string()).collect(), at: None };
+        assert_eq!(due_for_comparison(vec![large]), [0], "one that is larger than a sweep still has its turn");
     }
 }

@@ -10,7 +10,7 @@ use super::observed::{
 use super::outputs::{self, Facts, ResolvedOutput};
 use super::reason::Reason;
 use super::registration::{ClientId, ClientType, Desired, Registered};
-use super::scopes;
+use super::{scopes, upkeep};
 use crate::api::AuthorizationServer;
 use crate::api::external_application::{
     ApplicationType, ExternalApplication, OutputKind, ScopeStatus, ServerReference,
@@ -31,6 +31,8 @@ pub struct Valid {
     pub server: ServerFacts,
     /// The registration of a create whose answer was lost, where it is proven to be ours.
     pub taken_over: Option<ClientId>,
+    /// Why the registration is left as it is, while everything else is looked after.
+    pub held_back: Option<Finding>,
     _proof: (),
 }
 
@@ -76,10 +78,8 @@ pub fn validate(app: &ExternalApplication, seen: &Observed, now: Timestamp) -> R
     let catalogue: &super::registration::Catalogue = &facts.catalogue;
     let allowed = seen.server.as_ref().and_then(|server| server.spec.allowed_scopes.clone());
     let verdicts = scopes::judge(&app.spec.resources, catalogue, allowed.as_deref());
-    if let Some((reason, message)) = scopes::refusal(&verdicts) {
-        return Err(Refusal { finding: Finding::stalled(reason, message), scopes: Some(verdicts) });
-    }
-    let valid = assemble(app, facts, verdicts);
+    let refused = scopes::refusal(&verdicts);
+    let valid = upkeep::scoped(assemble(app, facts, verdicts), refused, app, seen)?;
     outputs_can_be_written(&valid, seen)?;
     let taken_over = registration_is_clear(app, seen, &valid, now)?;
     Ok(Valid { taken_over, ..valid })
@@ -110,6 +110,7 @@ fn assemble(app: &ExternalApplication, server: ServerFacts, scopes: Vec<ScopeSta
         observe_only: observes(app),
         server,
         taken_over: None,
+        held_back: None,
         _proof: (),
     }
 }

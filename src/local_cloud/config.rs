@@ -30,7 +30,7 @@ pub struct Config {
     pub limits: Limits,
     /// Orchestrator's tenants beside `DefaultTenant`. A tenant that a data file has stays, named or not.
     pub tenants: Vec<String>,
-    /// Which kind of deployment Orchestrator plays.
+    /// Which kind of deployment this plays.
     pub deployment: Deployment,
     /// How many entities a page of Orchestrator's has at most; at least 1.
     pub largest_page: u32,
@@ -87,13 +87,14 @@ impl SigningAlgorithm {
     }
 }
 
-/// A kind of deployment. The two differ in the action that puts a principal of the directory into a folder.
+/// A kind of deployment. The two differ in where the Identity management API is and in the action that puts a principal
+/// of the directory into a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Deployment {
-    /// `AssignDirectoryUser` works, `AssignDomainUser` does not.
+    /// Management calls need the organization in front; `AssignDirectoryUser` works, `AssignDomainUser` does not.
     #[value(name = "AutomationCloud")]
     AutomationCloud,
-    /// `AssignDomainUser` works, `AssignDirectoryUser` does not exist.
+    /// Management calls are answered at the host too; `AssignDomainUser` works, `AssignDirectoryUser` does not exist.
     #[value(name = "AutomationSuite")]
     AutomationSuite,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -48,6 +48,8 @@ pub struct Match {
     pub method: Option<String>,
     /// A part of the path, without the query.
     pub path_contains: Option<String>,
+    /// A part of the query, as it was sent: tells the pages of a collection apart.
+    pub query_contains: Option<String>,
 }
 
 fn once() -> u32 {
@@ -59,9 +61,11 @@ fn yes() -> bool {
 }
 
 impl Fault {
-    fn hits(&self, method: &Method, path: &str) -> bool {
+    fn hits(&self, method: &Method, uri: &Uri) -> bool {
         let method = self.matches.method.as_ref().is_none_or(|wanted| wanted == method.as_str());
-        method && self.matches.path_contains.as_ref().is_none_or(|part| path.contains(part.as_str()))
+        let has = |text: &str, part: &Option<String>| part.as_ref().is_none_or(|part| text.contains(part.as_str()));
+        let query = uri.query().unwrap_or_default();
+        method && has(uri.path(), &self.matches.path_contains) && has(query, &self.matches.query_contains)
     }
 }
 
@@ -112,9 +116,9 @@ impl Faults {
     }
 
     /// Takes one turn of the first fault that hits this request.
-    fn take(&self, method: &Method, path: &str) -> Option<Fault> {
+    fn take(&self, method: &Method, uri: &Uri) -> Option<Fault> {
         self.with(|faults| {
-            let index = faults.iter().position(|fault| fault.hits(method, path))?;
+            let index = faults.iter().position(|fault| fault.hits(method, uri))?;
             let fault = faults[index].clone();
             faults[index].times -= 1;
             faults.retain(|fault| fault.times > 0);
@@ -159,7 +163,7 @@ async fn forget(State(faults): State<Faults>) -> StatusCode {
 
 /// Lets the next fault happen to a request that it matches.
 pub async fn apply(State(faults): State<Faults>, request: Request, next: Next) -> Response {
-    let Some(fault) = faults.take(request.method(), request.uri().path()) else { return next.run(request).await };
+    let Some(fault) = faults.take(request.method(), request.uri()) else { return next.run(request).await };
     let Some(action) = Action::read(&fault.action) else { return next.run(request).await };
     if let Action::Delay(time) = action {
         if fault.before {
@@ -233,11 +237,12 @@ mod tests {
         let faults = Faults::default();
         let fault = r#"{"match": {"method": "POST", "path_contains": "Client"}, "times": 2, "action": "close"}"#;
         faults.with(|faults| faults.push(serde_json::from_str(fault).unwrap()));
-        assert!(faults.take(&Method::GET, "/api/ExternalClient").is_none());
-        assert!(faults.take(&Method::POST, "/connect/token").is_none());
-        assert!(faults.take(&Method::POST, "/api/ExternalClient").is_some_and(|fault| fault.before));
-        assert!(faults.take(&Method::POST, "/api/ExternalClient").is_some());
-        assert!(faults.take(&Method::POST, "/api/ExternalClient").is_none());
+        let (clients, token) = (Uri::from_static("/api/ExternalClient"), Uri::from_static("/connect/token"));
+        assert!(faults.take(&Method::GET, &clients).is_none());
+        assert!(faults.take(&Method::POST, &token).is_none());
+        assert!(faults.take(&Method::POST, &clients).is_some_and(|fault| fault.before));
+        assert!(faults.take(&Method::POST, &clients).is_some());
+        assert!(faults.take(&Method::POST, &clients).is_none());
     }
 
     #[test]

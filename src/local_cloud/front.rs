@@ -14,6 +14,7 @@ use serde::Deserialize;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 use super::cloud::{Cloud, SeenClient};
+use super::config::Deployment;
 use super::connection::Peer;
 use super::errors::{self, ApiError};
 use super::faults::{self, Fate, Faults};
@@ -25,8 +26,12 @@ pub fn router(cloud: &Arc<Cloud>, log: Option<AccessLog>, faults: Option<Faults>
     let of_organization = oauth::routes()
         .merge(identity::routes(cloud))
         .route_layer(middleware::from_fn_with_state(Arc::clone(cloud), require_organization));
+    let of_host = match cloud.deployment {
+        Deployment::AutomationCloud => oauth::routes(),
+        Deployment::AutomationSuite => oauth::routes().merge(identity::routes(cloud)),
+    };
     let mut app = Router::new()
-        .nest("/identity_", oauth::routes())
+        .nest("/identity_", of_host)
         .nest("/{organization}/identity_", of_organization)
         .route("/{organization}/{tenant}/orchestrator_/{*rest}", any(orchestrator::answer).layer(for_scripts()))
         .fallback(unknown)

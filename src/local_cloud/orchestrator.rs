@@ -195,8 +195,8 @@ impl Call {
         serde_json::from_value(Value::Object(members)).map_err(|_| Refusal::invalid("A property is missing."))
     }
 
-    fn page(&self, entity: odata::Entity, entities: Vec<Value>) -> Result<Answer, Refusal> {
-        self.query.page(entity, entities, &self.url, self.largest_page).map(Answer::ok)
+    fn page<T>(&self, entity: odata::Entity, items: &[T], row: impl Fn(&T) -> Value) -> Result<Answer, Refusal> {
+        self.query.page(entity, items, row, (&self.url, self.largest_page)).map(Answer::ok)
     }
 
     fn entity(&self, entity: odata::Entity, status: StatusCode, row: Value) -> Result<Answer, Refusal> {
@@ -208,3 +208,6 @@ impl Call {
 fn written(milliseconds: i64) -> String {
     jiff::Timestamp::from_millisecond(milliseconds).map_or_else(|_| String::new(), |time| format!("{time:.3}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::future::Future;
 
 use super::{Lane, ServerError};
 use crate::domain::registration::{ClientId, PrincipalId};
-use crate::domain::tenant::{FolderId, Member, Principal, RoleId, Tenant, UserId};
+use crate::domain::tenant::{FolderId, Member, Principal, RoleId, Tenant, User, UserId};
 
 /// Whom a folder's roles are given to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,14 @@ pub trait Permissions {
         name: &str,
         lane: Lane,
     ) -> impl Future<Output = Result<Principal, ServerError>> + Send;
+    /// One principal as the tenant knows it now, if it does: never from a list, which may have been read while others
+    /// changed it.
+    fn user(
+        &self,
+        tenant: &str,
+        principal: &PrincipalId,
+        lane: Lane,
+    ) -> impl Future<Output = Result<Option<User>, ServerError>> + Send;
     /// Every role, every folder, and every application that the tenant knows.
     fn tenant(&self, tenant: &str, lane: Lane) -> impl Future<Output = Result<Tenant, ServerError>> + Send;
     /// Who is assigned to this folder, without those who only inherit.

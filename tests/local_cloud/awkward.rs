@@ -1,5 +1,6 @@
 //! What surprises at Automation Cloud surprises here.
 
+use extapp::local_cloud::Deployment;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -50,6 +51,17 @@ async fn a_call_without_an_organization_in_its_path_is_an_invalid_partition() {
     let response = cloud.http.get(url).bearer_auth(cloud.administrator_token().await).send().await.unwrap();
     let (status, body) = taken(response).await;
     assert_eq!((status, text(&body, "code")), (400, "InvalidPartition".to_owned()));
+}
+
+#[tokio::test]
+async fn an_automation_suite_answers_management_calls_at_its_host_too() {
+    let cloud = Cloud::start_with(|config| config.deployment = Deployment::AutomationSuite).await;
+    let token = cloud.administrator_token().await;
+    for base in [cloud.running.base_url(), cloud.running.url()] {
+        let url = format!("{base}/identity_/api/ExternalClient/{}", cloud.partition());
+        let response = cloud.http.get(url).bearer_auth(&token).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{base}");
+    }
 }
 
 #[tokio::test]

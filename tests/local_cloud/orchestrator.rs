@@ -5,8 +5,16 @@ use serde_json::{Value, json};
 
 use super::{Cloud, taken};
 
+mod assignments;
+mod directory;
 mod folders;
+mod lasting;
+mod malformed;
+mod paging;
+mod rights;
+mod roles;
 mod shapes;
+mod users;
 
 const NAMESPACE: &str = "UiPath.Server.Configuration.OData";
 
@@ -52,7 +60,6 @@ impl Session<'_> {
     /// Sends a request; `path` follows `orchestrator_/` and is sent as it is.
     async fn send(&self, method: Method, path: &str, body: Option<&Value>, folder: Option<i64>) -> (u16, Value) {
         let base = self.cloud.running.url();
-        // reqwest would normalise a path that it parses, so it gets what a careful client would send.
         let url = format!("{base}/{}/orchestrator_/{path}", self.tenant);
         let mut request = self.cloud.http.request(method.clone(), url).bearer_auth(&self.token);
         if let Some(folder) = folder {

@@ -10,6 +10,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, Method, StatusCode, header};
 use axum::response::Response;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 
@@ -75,8 +76,13 @@ struct Order {
     stop: Stop,
 }
 
+/// What is done to a JSON answer.
+type Alteration = Box<dyn Fn(&mut Value) + Send + Sync>;
+
 #[derive(Default)]
 struct Shared {
+    /// The answers to requests whose path has this part are altered.
+    altered: Mutex<Option<(String, Alteration)>>,
     effects: AtomicUsize,
     seen: Mutex<Vec<Effect>>,
     armed: Mutex<Option<(usize, Stop)>>,
@@ -138,6 +144,28 @@ impl Gate {
     /// Does this to the next effects of one kind, and only to those.
     pub fn order(&self, effect: Effect, times: usize, stop: Stop) {
         locked(&self.0.orders).push(Order { effect, left: times, stop });
+    }
+
+    /// Alters the JSON answers to requests whose path has this part, from now on and in place of any earlier alteration.
+    pub fn alter(&self, path: &str, alteration: impl Fn(&mut Value) + Send + Sync + 'static) {
+        *locked(&self.0.altered) = Some((path.to_owned(), Box::new(alteration)));
+    }
+
+    /// Lets every answer through as it is.
+    pub fn leave_unaltered(&self) {
+        *locked(&self.0.altered) = None;
+    }
+
+    fn is_altered(&self, path: &str) -> bool {
+        locked(&self.0.altered).as_ref().is_some_and(|(part, _)| path.contains(part.as_str()))
+    }
+
+    fn altered(&self, text: &str) -> String {
+        let Ok(mut answer) = serde_json::from_str(text) else { return text.to_owned() };
+        if let Some((_, alteration)) = locked(&self.0.altered).as_ref() {
+            alteration(&mut answer);
+        }
+        answer.to_string()
     }
 
     /// Forgets all orders.
@@ -317,6 +345,8 @@ async fn relay(proxy: &Proxy, answer: reqwest::Response, path: &str) -> Response
     let body = if path.contains("/.well-known/") {
         let text = answer.text().await.unwrap_or_default();
         Body::from(text.replace(&proxy.upstream, &proxy.own))
+    } else if proxy.gate.is_altered(path) {
+        Body::from(proxy.gate.altered(&answer.text().await.unwrap_or_default()))
     } else {
         // Watches stream for as long as they live.
         Body::from_stream(answer.bytes_stream())

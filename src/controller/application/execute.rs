@@ -104,7 +104,7 @@ pub async fn execute(
     let mut achieved = pass.achieved();
     achieved.drift = drift;
     match halt {
-        None => Outcome::Done { valid: Box::new(valid), achieved },
+        None => Outcome::carried_out(valid, achieved),
         // Somebody else was faster, and nothing is known that a status does not say: look again without a word.
         Some(Halt::Stale) if !is_news(app, &achieved) => Outcome::Silent,
         Some(Halt::Stale) => {

@@ -51,7 +51,10 @@ async fn is_another(app: &ExternalApplication, ctx: &Context) -> Result<bool, Er
 
 /// The registration that the pass made or found and that no status names.
 fn made<'a>(app: &ExternalApplication, outcome: &'a Outcome) -> Option<&'a ClientId> {
-    let (Outcome::Done { achieved, .. } | Outcome::Failed { achieved, .. }) = outcome else { return None };
+    let (Outcome::Done { achieved, .. } | Outcome::Held { achieved, .. } | Outcome::Failed { achieved, .. }) = outcome
+    else {
+        return None;
+    };
     achieved.client_id.as_ref().filter(|id| app.spec.adopt.is_none() && status_client_id(app).as_ref() != Some(id))
 }
 
@@ -78,7 +81,9 @@ fn digest(status: &ExternalApplicationStatus) -> u64 {
 
 fn finding(outcome: &Outcome) -> Option<&Finding> {
     match outcome {
-        Outcome::Failed { finding, .. } | Outcome::Refused { finding, .. } => Some(finding),
+        Outcome::Failed { finding, .. } | Outcome::Held { finding, .. } | Outcome::Refused { finding, .. } => {
+            Some(finding)
+        }
         Outcome::Done { .. } | Outcome::Silent => None,
     }
 }

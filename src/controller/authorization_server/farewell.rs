@@ -15,6 +15,7 @@ use crate::controller::servers::Server;
 use crate::controller::{Context, full_name};
 use crate::domain::farewell::patience;
 use crate::domain::observed::{Finding, Retry, may_have_registration, wants_abandon};
+use crate::domain::permissions::holds;
 use crate::domain::reason::Reason;
 use crate::domain::server_status::{FINALIZER, ServerPass};
 
@@ -84,6 +85,18 @@ fn obstacle(
     left_behind: usize,
     ctx: &Context,
 ) -> Option<Finding> {
+    let mut permits = ctx.permits_at(&super::key_of(object));
+    permits.retain(|permit| holds(permit));
+    if let (true, Some(permit)) = (applications.is_empty(), permits.first()) {
+        let message = format!(
+            "{} RoleAssignments still have roles to take away here ({}/{}, …): delete them first, or annotate with {}=true to leave them",
+            permits.len(),
+            permit.metadata.namespace.as_deref().unwrap_or_default(),
+            permit.metadata.name.as_deref().unwrap_or_default(),
+            crate::api::ABANDON
+        );
+        return Some(Finding::passing(Reason::InUse, message, Retry::Backoff));
+    }
     if !applications.is_empty() {
         let names: Vec<String> = applications.iter().take(5).map(|app| full_name(app)).collect();
         let message = format!(

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use jiff::SignedDuration;
 
 use super::Asked;
-use crate::api::ExternalApplication;
+use crate::api::{ExternalApplication, RoleAssignment};
 use crate::controller::Context;
 use crate::controller::application::{admits, contradicted};
 use crate::controller::servers::Server;
@@ -14,7 +14,8 @@ use crate::domain::credentials::marker;
 use crate::domain::difference::between;
 use crate::domain::observed::{observes, status_client_id};
 use crate::domain::registration::{ClientId, Registered, SecretInfo};
-use crate::domain::sweep::{Swept, due, suspects};
+use crate::domain::sweep::{Compared, Swept, due, due_for_comparison, suspects};
+use crate::domain::upkeep::is_held_back;
 use crate::domain::validate::desired;
 use crate::server::{AuthorizationServer as _, Lane};
 
@@ -29,14 +30,16 @@ pub async fn sweep(server: &Server, asked: &Asked, ctx: &Context) {
     let watched: Vec<(ClientId, Arc<ExternalApplication>)> = ctx
         .applications_of(&server.key)
         .into_iter()
-        .filter(|app| is_settled(app) && app.metadata.deletion_timestamp.is_none() && !app.spec.suspend)
+        .filter(|app| {
+            (is_settled(app) || is_held_back(app)) && app.metadata.deletion_timestamp.is_none() && !app.spec.suspend
+        })
         .filter(|app| consented(app, server, ctx))
         .filter_map(|app| Some((status_client_id(&app)?, app)))
         .collect();
     let by_list: Vec<Swept<'_, Arc<ExternalApplication>>> = watched
         .iter()
-        // What is only observed may differ for ever: it is read in its turn, or when it is gone.
-        .filter(|(id, app)| !observes(app) || !asked.list.iter().any(|row| row.client_id == *id))
+        // What is not corrected may differ for ever: it is read in its turn, or when it is gone.
+        .filter(|(id, app)| !differs_for_good(app) || !asked.list.iter().any(|row| row.client_id == *id))
         .map(|(id, app)| Swept { key: app.clone(), client_id: id, desired: desired(app) })
         .collect();
     for app in suspects(&by_list, &asked.list) {
@@ -45,13 +48,22 @@ pub async fn sweep(server: &Server, asked: &Asked, ctx: &Context) {
     read_some(server, asked, &watched, ctx).await;
 }
 
-/// Has every assignment compared with its tenant. They share what is read: one look at each tenant, one at each folder.
+/// Has assignments compared with their tenants. They share what is read, and take turns where that is too much. One that
+/// is not as listed looks again anyway.
 pub fn permits(server: &Server, ctx: &Context) {
-    let permits = ctx.permits_at(&server.key);
-    server.tenants.retain(|tenant| permits.iter().any(|object| object.spec.tenant == tenant));
-    for object in permits.iter().filter(|object| object.metadata.deletion_timestamp.is_none()) {
+    let mut permits = ctx.permits_at(&server.key);
+    let named = |tenant: &str| permits.iter().any(|object| object.spec.tenant == tenant);
+    server.tenants.retain(named, |uid| permits.iter().any(|object| object.metadata.uid.as_deref() == Some(uid)));
+    permits.retain(|object| object.metadata.deletion_timestamp.is_none());
+    let compared = |object: Arc<RoleAssignment>| Compared {
+        tenant: object.spec.tenant.clone(),
+        folders: object.spec.folders.iter().map(|folder| folder.path.clone()).collect(),
+        at: server.tenants.last_compared(object.metadata.uid.as_deref().unwrap_or_default()),
+        key: object,
+    };
+    for object in due_for_comparison(permits.into_iter().map(compared).collect()) {
         ctx.suspect(object.metadata.uid.as_deref().unwrap_or_default());
-        ctx.permit_later(object);
+        ctx.permit_later(&object);
     }
 }
 
@@ -87,8 +99,9 @@ async fn read_some(server: &Server, asked: &Asked, watched: &[(ClientId, Arc<Ext
 fn differs(app: &ExternalApplication, actual: &Registered) -> bool {
     let differences = between(&desired(app), actual);
     let status = app.status.as_ref();
+    let news = status.is_none_or(|status| status.drift != differences);
     if observes(app) {
-        return status.is_none_or(|status| status.drift != differences);
+        return news;
     }
     let lost = |credential: &crate::api::external_application::CredentialStatus| {
         !actual.secrets.iter().any(|secret| secret.id.as_str() == credential.id)
@@ -99,9 +112,14 @@ fn differs(app: &ExternalApplication, actual: &Registered) -> bool {
         secret.description.as_ref() == Some(&marker)
             && !status.is_some_and(|status| status.credentials.iter().any(|known| known.id == secret.id.as_str()))
     };
-    !differences.is_empty()
+    (if is_held_back(app) { news } else { !differences.is_empty() })
         || actual.secrets.iter().any(stray)
         || status.is_some_and(|status| status.credentials.iter().any(lost))
+}
+
+/// Whether a difference is told of and not corrected.
+fn differs_for_good(app: &ExternalApplication) -> bool {
+    observes(app) || is_held_back(app)
 }
 
 fn is_settled(app: &ExternalApplication) -> bool {

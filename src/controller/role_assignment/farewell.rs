@@ -13,12 +13,16 @@ use crate::controller::Context;
 use crate::controller::application::Error;
 use crate::controller::events::Tone;
 use crate::controller::kubernetes::{is_conflict, is_not_found};
-use crate::controller::servers::Server;
+use crate::controller::servers::{Server, ServerKey};
 use crate::domain::farewell::{patience, policy};
 use crate::domain::observed::{Finding, Retry, observes, wants_abandon};
-use crate::domain::permissions::{FINALIZER, Outcome, Record, Seen, departure, has_finalizer, holds, status};
+use crate::domain::permissions::{Admitted, FINALIZER, Outcome, Record, Seen, departure, has_finalizer, holds, status};
 use crate::domain::reason::Reason;
 use crate::domain::validate::{answering, open_for};
+use crate::server::{Lane, Permissions as _};
+
+/// How long taking away may take: less than a pass, so that what stands in the way can still be told.
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// One pass over an assignment that is being deleted.
 pub async fn depart(
@@ -30,17 +34,26 @@ pub async fn depart(
         return release(object, ctx).await;
     }
     let seen = observe::around(object, server, ctx);
-    let Err(finding) = remove(object, &seen, server, ctx).await else {
-        let note = format!("what was assigned in tenant {} is taken away", object.spec.tenant);
-        ctx.events.publish(&**object, Tone::Normal, Reason::RolesRemoved, &note);
-        return release(object, ctx).await;
-    };
     let deletion = seen.server.as_ref().and_then(|server| server.spec.deletion.clone());
     let own = seen.application.as_ref().and_then(|app| app.spec.deletion.clone());
     let waited = object.metadata.deletion_timestamp.as_ref().map(|since| ctx.now().duration_since(since.0));
     let waited = waited.and_then(|waited| Duration::try_from(waited).ok()).unwrap_or_default();
     let left = patience(own.as_ref(), deletion.as_ref()).saturating_sub(waited);
-    if left.is_zero() || wants_abandon(object.metadata.annotations.as_ref()) {
+    let ends = left.is_zero() || wants_abandon(object.metadata.annotations.as_ref());
+    if !ends && super::too_early(server, ctx) {
+        return Ok((Action::requeue(left), "waiting"));
+    }
+    let finding = match remove(object, &seen, &seen.rivals, server, ctx).await {
+        Ok(removed) => {
+            if removed {
+                let note = format!("what was assigned in tenant {} is taken away", object.spec.tenant);
+                ctx.events.publish(&**object, Tone::Normal, Reason::RolesRemoved, &note);
+            }
+            return release(object, ctx).await;
+        }
+        Err(finding) => finding,
+    };
+    if ends {
         let principal = Record::of(object).principal.map(|principal| principal.to_string()).unwrap_or_default();
         let note = format!(
             "what was assigned to {principal} in tenant {} is left there: {}",
@@ -62,9 +75,10 @@ async fn tell_waiting(object: &RoleAssignment, finding: &Finding, ctx: &Context)
     );
     let waiting = Finding { message, stalled: false, ..finding.clone() };
     let Some(next) = status(object, &Outcome::Refused(waiting.clone()), ctx.now()) else { return Ok(()) };
-    match ctx.kubernetes().status(object, &next, None).await {
-        Err(error) if !is_not_found(&error) => return Err(error.into()),
-        _ => {}
+    match ctx.kubernetes().status(object, &next, object.metadata.resource_version.as_deref()).await {
+        Err(error) if !is_not_found(&error) && !is_conflict(&error) => return Err(error.into()),
+        Err(_) => return Ok(()),
+        Ok(()) => {}
     }
     if is_news(object, &waiting) {
         ctx.events.publish(object, Tone::Warning, waiting.reason, &waiting.message);
@@ -72,18 +86,61 @@ async fn tell_waiting(object: &RoleAssignment, finding: &Finding, ctx: &Context)
     Ok(())
 }
 
-/// Takes away everything that the record names.
-async fn remove(object: &RoleAssignment, seen: &Seen, server: &Server, ctx: &Context) -> Result<(), Finding> {
+/// Takes away everything that the record names; gives back whether there was anything. `keepers`: other assignments,
+/// whose share stays.
+pub async fn remove(
+    object: &RoleAssignment,
+    seen: &Seen,
+    keepers: &[Arc<RoleAssignment>],
+    server: &Server,
+    ctx: &Context,
+) -> Result<bool, Finding> {
+    match tokio::time::timeout(PATIENCE, remove_now(object, seen, keepers, server, ctx)).await {
+        Ok(removed) => removed,
+        Err(_) => {
+            let message = "the tenant does not answer in time";
+            Err(Finding::passing(Reason::ServerTimeout, message, Retry::Backoff))
+        }
+    }
+}
+
+async fn remove_now(
+    object: &RoleAssignment,
+    seen: &Seen,
+    keepers: &[Arc<RoleAssignment>],
+    server: &Server,
+    ctx: &Context,
+) -> Result<bool, Finding> {
     let record = Record::of(object);
-    let Some(principal) = &record.principal else { return Ok(()) };
+    let Some(principal) = &record.principal else { return Ok(false) };
     let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
     let authorization_server = open_for(namespace, &server.key.name, seen.server.as_deref(), seen.admitted)?;
     answering(authorization_server, &seen.seen)?;
-    // No tenant, nothing in it.
-    let Some(looked) = observe::look_back(object, principal, server, ctx).await? else { return Ok(()) };
-    let Some(user) = looked.tenant.user(principal) else { return Ok(()) };
-    let steps = departure(user, &record, &looked.view(), &seen.rivals);
-    super::execute::take_away(object, &looked, &steps, server, ctx).await
+    if !is_ours(object, &record, seen, server).await? {
+        let note = "status.principalId is not the operator's word: nothing is taken away from it";
+        ctx.events.publish(object, Tone::Warning, Reason::PrincipalNotFound, note);
+        return Ok(false);
+    }
+    let failed = |error| observe::failed(&error, object);
+    let connection = observe::connection(server).map_err(failed)?;
+    let user = connection.client.user(&object.spec.tenant, principal, Lane::User).await.map_err(failed)?;
+    let Some(user) = user else { return Ok(false) };
+    let steps = departure(object, &record, &user, keepers);
+    super::execute::take_away(object, principal, &steps, server).await?;
+    Ok(!steps.is_empty())
+}
+
+/// Whether the recorded identity is the application's: the operator's seal says so, or the directory.
+async fn is_ours(object: &RoleAssignment, record: &Record, seen: &Seen, server: &Server) -> Result<bool, Finding> {
+    if observe::is_proven(object, record, server) {
+        return Ok(true);
+    }
+    let Some(admitted) = seen.application.as_deref().and_then(Admitted::in_passing) else { return Ok(false) };
+    match observe::identity(object, &admitted, server, Lane::User).await {
+        Ok(principal) => Ok(record.principal.as_ref() == Some(&principal)),
+        Err(finding) if finding.reason == Reason::PrincipalNotFound => Ok(false),
+        Err(finding) => Err(finding),
+    }
 }
 
 /// What stands in the way of an assignment. Where that is the end of its application, what was assigned is taken away:
@@ -95,27 +152,52 @@ pub async fn withdraw(
     server: &Server,
     ctx: &Context,
 ) -> Result<Outcome, Error> {
-    if !holds(object) || !is_ending(seen) {
+    if !holds(object) || !is_ending(object, seen, server).await {
         return Ok(Outcome::Refused(finding));
     }
-    Ok(match remove(object, seen, server, ctx).await {
-        Ok(()) => {
-            let note =
-                format!("the application goes: what was assigned in tenant {} is taken away", object.spec.tenant);
-            ctx.events.publish(object, Tone::Normal, Reason::RolesRemoved, &note);
+    Ok(match remove(object, seen, &[], server, ctx).await {
+        Ok(removed) => {
+            if removed {
+                let note =
+                    format!("the application goes: what was assigned in tenant {} is taken away", object.spec.tenant);
+                ctx.events.publish(object, Tone::Normal, Reason::RolesRemoved, &note);
+            }
             Outcome::Withdrawn(finding)
         }
         Err(obstacle) => Outcome::Refused(obstacle),
     })
 }
 
-/// Whether the application is being deleted, and its registration with it.
-fn is_ending(seen: &Seen) -> bool {
-    let Some(app) = seen.application.as_ref().filter(|app| app.metadata.deletion_timestamp.is_some()) else {
-        return false;
+/// The application stands at another server now: what was assigned at the former one goes first. `None`: it does not.
+pub async fn move_away(object: &RoleAssignment, server: &Server, ctx: &Context) -> Option<Outcome> {
+    let own = || object.metadata.namespace.clone().unwrap_or_default();
+    let former = Record::of(object).server.filter(|_| holds(object))?;
+    let key = ServerKey { namespace: former.namespace.unwrap_or_else(own), name: former.name };
+    if key == server.key {
+        return None;
+    }
+    let former = ctx.servers.get(&key);
+    let seen = observe::around(object, &former, ctx);
+    Some(match remove(object, &seen, &[], &former, ctx).await {
+        Ok(_) => {
+            let message = format!("what was assigned at AuthorizationServer {key} is taken away; the new one is next");
+            Outcome::Withdrawn(Finding::passing(Reason::Progressing, message, Retry::After(Duration::from_secs(1))))
+        }
+        Err(obstacle) => Outcome::Refused(obstacle),
+    })
+}
+
+/// Whether the registration goes, or is gone.
+async fn is_ending(object: &RoleAssignment, seen: &Seen, server: &Server) -> bool {
+    let Some(app) = &seen.application else {
+        // A registration that was left at the server when its object went keeps its roles.
+        let Some(id) = Record::of(object).client_id else { return false };
+        return seen.admitted && matches!(observe::is_registered(&id, server).await, Ok(false));
     };
     let inherited = seen.server.as_ref().and_then(|server| server.spec.deletion.as_ref());
-    policy(app.spec.deletion.as_ref(), inherited) == DeletionPolicy::Delete && !observes(app)
+    app.metadata.deletion_timestamp.is_some()
+        && policy(app.spec.deletion.as_ref(), inherited) == DeletionPolicy::Delete
+        && !observes(app)
 }
 
 /// Lets the object go.
@@ -139,5 +221,5 @@ pub fn remaining(app: &crate::api::ExternalApplication, ctx: &Context) -> Option
     }
     let names: Vec<&str> = holding.iter().take(5).filter_map(|object| object.metadata.name.as_deref()).collect();
     let message = format!("roles are taken away first (RoleAssignment {})", names.join(", "));
-    Some(Finding::passing(Reason::RolesRemain, message, Retry::OnChange))
+    Some(Finding::passing(Reason::RolesRemain, message, Retry::Backoff))
 }

@@ -1,5 +1,6 @@
 //! Seeing: the objects around an assignment, and the tenant that it is about.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::api::RoleAssignment;
@@ -8,11 +9,11 @@ use crate::controller::application::admits_namespace;
 use crate::controller::servers::{Connection, Server};
 use crate::controller::tenants::Question;
 use crate::domain::observed::{Finding, Retry, ServerSeen};
-use crate::domain::permissions::{Admitted, Record, Seen, View, is_rival};
+use crate::domain::permissions::{Admitted, Known, Record, Seen, View, is_rival};
 use crate::domain::reason::Reason;
 use crate::domain::registration::{ClientId, PrincipalId};
 use crate::domain::tenant::{FolderId, Member, Principal, Tenant};
-use crate::server::{Lane, Permissions as _, ServerError};
+use crate::server::{AuthorizationServer as _, Lane, Permissions as _, ServerError};
 
 /// What stands around the assignment in Kubernetes, and what is known of its server.
 pub fn around(object: &RoleAssignment, server: &Server, ctx: &Context) -> Seen {
@@ -30,11 +31,10 @@ pub fn nowhere(object: &RoleAssignment, ctx: &Context) -> Seen {
     Seen { application, server: None, admitted: false, seen: ServerSeen::Absent, rivals }
 }
 
-/// Everything of the tenant that one decision rests on.
+/// The tenant, as one decision needs it.
 pub struct Looked {
-    pub principal: PrincipalId,
     pub tenant: Arc<Tenant>,
-    pub members: std::collections::BTreeMap<FolderId, Arc<Vec<Member>>>,
+    pub members: BTreeMap<FolderId, Arc<Vec<Member>>>,
 }
 
 impl Looked {
@@ -43,80 +43,97 @@ impl Looked {
     }
 }
 
-/// Looks at the tenant. What a sweep has found comes out of its own share of the server's budget.
-pub async fn look(
-    object: &RoleAssignment,
-    admitted: &Admitted,
-    server: &Server,
-    ctx: &Context,
-) -> Result<Looked, Finding> {
-    let suspect = super::is_suspect(object, ctx);
-    let lane = if suspect { Lane::Resync } else { Lane::User };
-    let failed = |error: ServerError| failed(&error, object, server, ctx);
-    let principal = match recorded(object, admitted, &Record::of(object)) {
-        Some(principal) => principal,
-        None => identity(object, admitted, server, lane).await.map_err(failed)??,
-    };
-    look_at(object, &principal, server, lane, suspect).await.map_err(failed)
+/// How an assignment is looked at: for a person, or because a sweep wants it compared.
+#[derive(Clone, Copy)]
+pub struct Occasion {
+    pub lane: Lane,
+    pub since: Option<jiff::Timestamp>,
 }
 
-/// Looks only at what the record names. `None`: there is no such tenant any more.
-pub async fn look_back(
-    object: &RoleAssignment,
-    principal: &PrincipalId,
-    server: &Server,
-    ctx: &Context,
-) -> Result<Option<Looked>, Finding> {
-    match look_at(object, principal, server, Lane::User, false).await {
-        Ok(looked) => Ok(Some(looked)),
-        Err(ServerError::NotFound) => Ok(None),
-        Err(error) => Err(failed(&error, object, server, ctx)),
+impl Occasion {
+    /// What is settled and only compared comes out of the sweeps' own share of the server's budget.
+    pub fn of(settled: bool, server: &Server) -> Self {
+        if settled {
+            Self { lane: Lane::Resync, since: server.swept_at() }
+        } else {
+            Self { lane: Lane::User, since: None }
+        }
     }
 }
 
-async fn look_at(
+/// Looks at the tenant, and at every folder that is listed, or was.
+pub async fn look(
     object: &RoleAssignment,
-    principal: &PrincipalId,
+    known: &Known,
     server: &Server,
-    lane: Lane,
-    suspect: bool,
-) -> Result<Looked, ServerError> {
-    let connection = connection(server)?;
-    let record = Record::of(object);
-    let former = record.principal.as_ref().unwrap_or(principal);
-    let since = if suspect { server.swept_at() } else { None };
-    let principals = [principal, former];
-    let question =
-        Question { connection: &connection, tenant: &object.spec.tenant, principals: &principals, since, lane };
-    let tenant = server.tenants.tenant(question).await?;
+    occasion: Occasion,
+) -> Result<Looked, Finding> {
+    let failed = |error: ServerError| failed(&error, object);
+    let connection = connection(server).map_err(failed)?;
+    let question = Question {
+        connection: &connection,
+        tenant: &object.spec.tenant,
+        principal: &known.principal,
+        since: occasion.since,
+        lane: occasion.lane,
+    };
+    let tenant = server.tenants.tenant(question).await.map_err(failed)?;
     let listed = object.spec.folders.iter().filter_map(|folder| tenant.folder(&folder.path)).map(|folder| folder.id);
-    let recorded = record.folders.iter().map(|(_, id)| *id).filter(|id| tenant.has_folder(*id));
-    let folders: std::collections::BTreeSet<FolderId> = listed.chain(recorded).collect();
-    let members = server.tenants.members(question, folders).await?;
-    Ok(Looked { principal: principal.clone(), tenant, members })
+    // Also those that the list of folders does not show: the operator may not see them now.
+    let recorded = known.record.folders.iter().map(|(_, id)| *id);
+    let folders: BTreeSet<FolderId> = listed.chain(recorded).collect();
+    let members = server.tenants.members(question, folders).await.map_err(failed)?;
+    server.tenants.compared(object.metadata.uid.as_deref().unwrap_or_default());
+    Ok(Looked { tenant, members })
 }
 
 pub fn connection(server: &Server) -> Result<Arc<Connection>, ServerError> {
     server.connection().ok_or(ServerError::Unreachable { what: "not connected" })
 }
 
-/// The recorded identity, as long as the registration is the same.
-fn recorded(object: &RoleAssignment, admitted: &Admitted, record: &Record) -> Option<PrincipalId> {
-    let client_id = object.status.as_ref().and_then(|status| status.client_id.as_deref()).map(ClientId::new);
-    record.principal.clone().filter(|_| client_id.as_ref() == Some(&admitted.client_id))
+/// Whether the operator itself wrote what the status says.
+pub fn is_proven(object: &RoleAssignment, record: &Record, server: &Server) -> bool {
+    let seal = |connection: Arc<Connection>| connection.client.seal(&record.sealed_text(object));
+    server.connection().is_some_and(|connection| seal(connection) == record.seal)
 }
 
-/// What the directory says who the application is.
-async fn identity(
+/// Who the application is, and what was written down about it: what the operator has not written is found out anew.
+pub async fn identify(
     object: &RoleAssignment,
     admitted: &Admitted,
     server: &Server,
     lane: Lane,
-) -> Result<Result<PrincipalId, Finding>, ServerError> {
-    let connection = connection(server)?;
+) -> Result<Known, Finding> {
+    let record = Record::of(object);
+    let same = record.client_id.as_ref() == Some(&admitted.client_id);
+    let principal = match record.principal.clone().filter(|_| same && is_proven(object, &record, server)) {
+        Some(principal) => principal,
+        None => identity(object, admitted, server, lane).await?,
+    };
+    // What the directory confirms may be believed, too.
+    let record = if record.principal.as_ref() == Some(&principal) { record } else { Record::default() };
+    let written = Record {
+        principal: Some(principal.clone()),
+        client_id: Some(admitted.client_id.clone()),
+        server: Some(admitted.server.clone()),
+        ..Record::default()
+    };
+    let connection = connection(server).map_err(|error| failed(&error, object))?;
+    let seal = connection.client.seal(&written.sealed_text(object));
+    Ok(Known { principal, record, seal })
+}
+
+/// What the directory says who the application is.
+pub async fn identity(
+    object: &RoleAssignment,
+    admitted: &Admitted,
+    server: &Server,
+    lane: Lane,
+) -> Result<PrincipalId, Finding> {
+    let connection = connection(server).map_err(|error| failed(&error, object))?;
     let name = &admitted.display_name;
-    let found = connection.client.principal(&object.spec.tenant, &admitted.client_id, name, lane).await?;
-    Ok(match found {
+    let found = connection.client.principal(&object.spec.tenant, &admitted.client_id, name, lane).await;
+    match found.map_err(|error| failed(&error, object))? {
         Principal::Known(principal) => Ok(principal),
         Principal::Unknown => {
             let message = format!("the directory does not know an application {name} yet; it is looked for again");
@@ -128,18 +145,20 @@ async fn identity(
             );
             Err(Finding::stalled(Reason::PrincipalAmbiguous, message).looked_at_again())
         }
-    })
+    }
 }
 
-/// What went wrong at the tenant, in the words of an assignment. What concerns everybody who uses the server is the
-/// server's own to look into.
-pub fn failed(error: &ServerError, object: &RoleAssignment, server: &Server, ctx: &Context) -> Finding {
-    if server.report(error) {
-        ctx.wake_server(&server.key);
-    }
+/// Whether the registration that was recorded still exists.
+pub async fn is_registered(id: &ClientId, server: &Server) -> Result<bool, ServerError> {
+    Ok(connection(server)?.client.get(id, Lane::Resync).await?.is_some())
+}
+
+/// What went wrong when the tenant was looked at, in the words of an assignment. It is the tenant's own affair: others at
+/// the same server are served.
+pub fn failed(error: &ServerError, object: &RoleAssignment) -> Finding {
     if matches!(error, ServerError::NotFound) {
         let message = format!(
-            "tenant {}: the organization has none of this name, or what it is asked about is gone; make another RoleAssignment with the right name",
+            "tenant {}: the organization has none of this name; make another RoleAssignment with the right name",
             object.spec.tenant
         );
         return Finding::stalled(Reason::TenantNotFound, message).looked_at_again();

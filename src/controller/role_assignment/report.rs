@@ -16,7 +16,9 @@ pub async fn report(object: &RoleAssignment, outcome: &Outcome, ctx: &Context) -
         ctx.metrics.findings.get_or_create(&Ended { reason: found.reason.as_str() }).inc();
     }
     let Some(status) = status(object, outcome, ctx.now()) else { return Ok(()) };
-    match ctx.kubernetes().status(object, &status, None).await {
+    // What nothing was done for must not replace what another process has done and said meanwhile.
+    let version = matches!(outcome, Outcome::Refused(_)).then(|| object.metadata.resource_version.clone()).flatten();
+    match ctx.kubernetes().status(object, &status, version.as_deref()).await {
         Err(error) if !is_not_found(&error) => return Err(error.into()),
         _ => {}
     }

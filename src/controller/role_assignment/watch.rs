@@ -4,8 +4,27 @@ use kube::runtime::reflector::ObjectRef;
 
 use crate::api::{ExternalApplication, RoleAssignment};
 use crate::controller::Context;
-use crate::controller::changes::digest;
-use crate::domain::permissions::{concern_the_same, was_settled};
+use crate::controller::changes::{self, digest};
+use crate::domain::permissions::{concern_the_same, has_finalizer, holds, was_settled};
+
+/// What about an assignment is a reason to look: what people change, and that our finalizer was taken off.
+pub fn acted_on(object: &RoleAssignment) -> u64 {
+    let unguarded = holds(object) && !has_finalizer(object);
+    digest(&(changes::acted_on(object), unguarded))
+}
+
+/// A list came, perhaps in the place of events that were missed: those who wait for each other look again.
+pub fn listed(context: &Context) {
+    for object in context.role_assignments.state() {
+        noticed(&object, context);
+        context.permit_later(&object);
+    }
+    for app in context.applications.state() {
+        if app.metadata.deletion_timestamp.is_some() {
+            wake(&app, context);
+        }
+    }
+}
 
 /// An assignment was changed by a person. Others of the same application and tenant look again, too: they may no longer
 /// agree, or agree again.
@@ -38,11 +57,13 @@ fn look_at_rivals(object: &RoleAssignment, context: &Context) {
 pub fn noticed(object: &RoleAssignment, context: &Context) {
     let Some(app) = context.application_of(object) else { return };
     if app.metadata.deletion_timestamp.is_some() {
-        context.wake_application(
-            app.metadata.name.as_deref().unwrap_or_default(),
-            app.metadata.namespace.as_deref().unwrap_or_default(),
-        );
+        wake(&app, context);
     }
+}
+
+fn wake(app: &ExternalApplication, context: &Context) {
+    let meta = &app.metadata;
+    context.wake_application(meta.name.as_deref().unwrap_or_default(), meta.namespace.as_deref().unwrap_or_default());
 }
 
 /// An assignment is gone.

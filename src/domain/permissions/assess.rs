@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::registration::PrincipalId;
 use super::super::tenant::{FolderId, Member, RoleId, Tenant, User, UserId};
 use super::judge::{self, Asked, FolderAsked, Refusal};
-use super::{Admitted, Record};
+use super::{Admitted, Record, leaves_tenant_to, writing};
 use crate::api::RoleAssignment;
 
 /// The tenant as one pass sees it.
@@ -16,7 +16,7 @@ pub struct View<'a> {
     pub members: &'a BTreeMap<FolderId, Arc<Vec<Member>>>,
 }
 
-impl<'a> View<'a> {
+impl View<'_> {
     /// The roles of a user in a folder; `None` where it is not assigned to it.
     fn roles(&self, folder: FolderId, user: Option<UserId>) -> Option<&BTreeSet<String>> {
         self.membership(folder, user?).map(|member| &member.roles)
@@ -24,12 +24,6 @@ impl<'a> View<'a> {
 
     fn membership(&self, folder: FolderId, user: UserId) -> Option<&Member> {
         self.members.get(&folder)?.iter().find(|member| member.user == user)
-    }
-
-    /// Every folder that a user is assigned to, if the server has said so.
-    fn folders_of(&self, user: &'a User) -> Option<&'a BTreeSet<FolderId>> {
-        let said = || self.members.values().flat_map(|members| members.iter()).find(|member| member.user == user.id);
-        user.folders.as_ref().or_else(|| said().and_then(|member| member.folders.as_ref()))
     }
 }
 
@@ -71,6 +65,8 @@ pub struct FolderPlan {
     /// `None`: it is left as it is.
     pub desired: Option<BTreeSet<String>>,
     pub refusals: Vec<Refusal>,
+    /// Whether this assignment has assigned something here, or was about to.
+    pub recorded: bool,
 }
 
 /// All that one pass has found out.
@@ -78,6 +74,7 @@ pub struct FolderPlan {
 pub struct Assessment {
     pub admitted: Admitted,
     pub principal: PrincipalId,
+    pub seal: String,
     /// The roles in the tenant, as they are and as they shall be; `None`: they are left as they are.
     pub tenant_roles: (BTreeSet<String>, Option<BTreeSet<String>>),
     pub tenant_refusals: Vec<Refusal>,
@@ -97,17 +94,40 @@ impl Assessment {
     pub fn differs(&self) -> bool {
         self.steps.iter().any(|step| *step != Step::Record)
     }
+
+    /// The same after some folders were refused one by one, and the others were not.
+    #[must_use]
+    pub fn partly(mut self, refused: &[(FolderId, Refusal)]) -> Self {
+        for folder in &mut self.folders {
+            let own = refused.iter().filter(|(id, _)| folder.id == Some(*id)).map(|(_, refusal)| refusal.clone());
+            let before = folder.refusals.len();
+            folder.refusals.extend(own);
+            if folder.refusals.len() == before && folder.desired.is_some() {
+                folder.actual.clone_from(&folder.desired);
+            }
+        }
+        self
+    }
+}
+
+/// Whom an assignment is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    pub principal: PrincipalId,
+    /// What the operator has written down, and that it has. Empty for another identity than this one.
+    pub record: Record,
+    pub seal: String,
 }
 
 /// Compares what is listed with what is assigned.
 pub fn assess(
     object: &RoleAssignment,
     admitted: Admitted,
-    principal: PrincipalId,
+    known: Known,
     view: &View<'_>,
     rivals: &[Arc<RoleAssignment>],
 ) -> Assessment {
-    let record = Record::of(object);
+    let Known { principal, record, seal } = known;
     let user = view.tenant.user(&principal);
     let actual = user.map(|user| user.roles.clone()).unwrap_or_default();
     let (desired, tenant_refusals) = match judge::tenant_roles(object, view.tenant, rivals) {
@@ -118,10 +138,10 @@ pub fn assess(
         .into_iter()
         .map(|folder| planned(folder, user.map(|user| user.id), &record, view))
         .collect();
-    let known = record.principal.as_ref() == Some(&principal);
-    let leaving = if known { leaving(&record, &folders, user, view, rivals) } else { Vec::new() };
-    let steps = steps(&principal, &record, user, (&actual, desired.as_ref()), &folders, &leaving, view, rivals);
-    Assessment { admitted, principal, tenant_roles: (actual, desired), tenant_refusals, folders, leaving, steps }
+    let leaving = leaving(&record, &folders, user, view, rivals);
+    let unrecorded = record.principal.as_ref() != Some(&principal) || record.seal != seal;
+    let steps = steps(unrecorded, user, (&actual, desired.as_ref()), &folders, &leaving, view.tenant);
+    Assessment { admitted, principal, seal, tenant_roles: (actual, desired), tenant_refusals, folders, leaving, steps }
 }
 
 /// What a place shall have. While something of it is refused, nothing is taken away there: a role that was renamed at the
@@ -142,10 +162,12 @@ fn desired(asked: &Asked, actual: &BTreeSet<String>) -> Option<BTreeSet<String>>
 
 fn planned(folder: FolderAsked, user: Option<UserId>, record: &Record, view: &View<'_>) -> FolderPlan {
     // A folder that was renamed is still the one in which something is assigned.
-    let recorded = || record.folders.iter().find(|(path, _)| *path == folder.path).map(|(_, id)| *id);
-    let actual = folder.id.and_then(|id| view.roles(id, user)).cloned();
+    let before = || record.folders.iter().find(|(path, _)| *path == folder.path).map(|(_, id)| *id);
+    let id = folder.id.or_else(before);
+    let actual = id.and_then(|id| view.roles(id, user)).cloned();
     let desired = folder.id.and_then(|_| desired(&folder.asked, &actual.clone().unwrap_or_default()));
-    FolderPlan { id: folder.id.or_else(recorded), actual, desired, refusals: folder.asked.refusals, path: folder.path }
+    let recorded = id.is_some_and(|id| record.has(id));
+    FolderPlan { id, actual, desired, refusals: folder.asked.refusals, recorded, path: folder.path }
 }
 
 /// What was listed before and is not now, where something is assigned and no other assignment lists it.
@@ -158,49 +180,40 @@ fn leaving(
 ) -> Vec<(String, FolderId)> {
     let Some(user) = user else { return Vec::new() };
     let listed: BTreeSet<FolderId> = folders.iter().filter_map(|folder| folder.id).collect();
-    let left = |(_, id): &&(String, FolderId)| {
-        !listed.contains(id) && !kept(*id, view.tenant, rivals) && view.membership(*id, user.id).is_some()
+    let left = |folder: &&(String, FolderId)| {
+        !listed.contains(&folder.1) && !kept(folder, rivals) && view.membership(folder.1, user.id).is_some()
     };
     record.folders.iter().filter(left).cloned().collect()
 }
 
-/// Whether another assignment lists this folder.
-fn kept(id: FolderId, tenant: &Tenant, rivals: &[Arc<RoleAssignment>]) -> bool {
-    let path = tenant.folders.iter().find(|folder| folder.id == id).map(|folder| folder.path.as_str());
-    let listed =
-        |rival: &Arc<RoleAssignment>| rival.spec.folders.iter().any(|theirs| Some(theirs.path.as_str()) == path);
-    rivals.iter().any(listed)
+/// Whether another assignment lists this folder, by the path that this one knew it by, or by its number.
+fn kept((path, id): &(String, FolderId), rivals: &[Arc<RoleAssignment>]) -> bool {
+    writing(rivals).any(|rival| {
+        let record = Record::of(rival);
+        let numbered = |listed: &str| record.folders.iter().any(|(known, number)| known == listed && number == id);
+        rival.spec.folders.iter().any(|theirs| theirs.path == *path || numbered(&theirs.path))
+    })
 }
 
-#[allow(clippy::too_many_arguments, reason = "one story, told once")]
 fn steps(
-    principal: &PrincipalId,
-    record: &Record,
+    unrecorded: bool,
     user: Option<&User>,
     (actual, desired): (&BTreeSet<String>, Option<&BTreeSet<String>>),
     folders: &[FolderPlan],
     leaving: &[(String, FolderId)],
-    view: &View<'_>,
-    rivals: &[Arc<RoleAssignment>],
+    tenant: &Tenant,
 ) -> Vec<Step> {
     let mut steps = Vec::new();
-    // The application was registered anew: what its former identity has goes first, while the record still names it.
-    let former = record.principal.as_ref().filter(|former| *former != principal);
-    if let Some(former) = former.and_then(|former| view.tenant.user(former)) {
-        steps.extend(departure(former, record, view, rivals));
-    }
     let differing = folders.iter().filter(|folder| folder.desired.is_some() && folder.desired != folder.actual);
     let set: Vec<(FolderId, Vec<RoleId>)> =
-        differing.filter_map(|folder| Some((folder.id?, ids(folder.desired.as_ref()?, view.tenant)))).collect();
-    let owned = folders.iter().filter(|folder| folder.desired.is_some()).filter_map(|folder| folder.id);
-    let unrecorded = record.principal.as_ref() != Some(principal) || owned.into_iter().any(|id| !record.has(id));
-    if unrecorded {
+        differing.filter_map(|folder| Some((folder.id?, ids(folder.desired.as_ref()?, tenant)))).collect();
+    if unrecorded || folders.iter().any(|folder| folder.desired.is_some() && !folder.recorded) {
         steps.push(Step::Record);
     }
     match (user, desired) {
         (None, Some(roles)) if !roles.is_empty() => steps.push(Step::Admit { roles: roles.clone() }),
         (Some(user), Some(roles)) if roles != actual => {
-            steps.push(Step::SetTenantRoles { user: user.id, roles: ids(roles, view.tenant) });
+            steps.push(Step::SetTenantRoles { user: user.id, roles: ids(roles, tenant) });
         }
         _ => {}
     }
@@ -219,15 +232,16 @@ fn ids(names: &BTreeSet<String>, tenant: &Tenant) -> Vec<RoleId> {
 
 /// What takes away all that this assignment has given to a user, and nothing else: the user itself goes only where the
 /// server says that nothing is left to it.
-pub fn departure<'a>(user: &'a User, record: &Record, view: &View<'a>, rivals: &[Arc<RoleAssignment>]) -> Vec<Step> {
-    let tenant_kept = rivals.iter().any(|rival| !rival.spec.roles.is_empty());
-    let stays = |id: &FolderId| !record.has(*id) || kept(*id, view.tenant, rivals);
-    let nothing_left = view.folders_of(user).is_some_and(|folders| !folders.iter().any(stays));
-    if nothing_left && !tenant_kept && rivals.iter().all(|rival| rival.spec.folders.is_empty()) {
+pub fn departure(object: &RoleAssignment, record: &Record, user: &User, rivals: &[Arc<RoleAssignment>]) -> Vec<Step> {
+    let tenant_kept = leaves_tenant_to(object, rivals) || writing(rivals).any(|rival| !rival.spec.roles.is_empty());
+    let alone = !tenant_kept && writing(rivals).all(|rival| rival.spec.folders.is_empty());
+    // A server that says of a user with recorded folders that it has none at all is not believed: it may not say it here.
+    let said = user.folders.as_ref().filter(|folders| !folders.is_empty() || record.folders.is_empty());
+    if alone && said.is_some_and(|folders| folders.iter().all(|id| record.has(*id))) {
         return vec![Step::Expel { user: user.id }];
     }
     let assigned =
-        |(_, id): &&(String, FolderId)| !kept(*id, view.tenant, rivals) && view.membership(*id, user.id).is_some();
+        |folder: &&(String, FolderId)| !kept(folder, rivals) && said.is_none_or(|folders| folders.contains(&folder.1));
     let left = record.folders.iter().filter(assigned);
     let mut steps: Vec<Step> = left.map(|(_, id)| Step::Leave { user: user.id, folder: *id }).collect();
     if !tenant_kept && !user.roles.is_empty() {

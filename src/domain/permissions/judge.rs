@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::reason::Reason;
 use super::super::scopes::nearest;
 use super::super::tenant::{FolderId, Role, RoleKind, Tenant};
-use super::names;
+use super::{leaves_tenant_to, names, writing};
 use crate::api::RoleAssignment;
 use crate::api::role_assignment::FolderRoles;
 
@@ -43,12 +43,12 @@ enum Place {
 
 /// The roles of the tenant itself. `None`: this assignment leaves them to another one.
 pub fn tenant_roles(object: &RoleAssignment, tenant: &Tenant, rivals: &[Arc<RoleAssignment>]) -> Option<Asked> {
-    let own = names(&object.spec.roles);
-    let mut speaking = rivals.iter().filter(|rival| !rival.spec.roles.is_empty());
-    if own.is_empty() && speaking.clone().next().is_some() {
+    if leaves_tenant_to(object, rivals) {
         return None;
     }
-    let opponent = speaking.find(|rival| names(&rival.spec.roles) != own);
+    let own = names(&object.spec.roles);
+    let differs = |rival: &&Arc<RoleAssignment>| !rival.spec.roles.is_empty() && names(&rival.spec.roles) != own;
+    let opponent = writing(rivals).find(differs);
     Some(asked(&object.spec.roles, Place::Tenant, "", tenant, opponent))
 }
 
@@ -64,7 +64,7 @@ fn folder(listed: &FolderRoles, tenant: &Tenant, rivals: &[Arc<RoleAssignment>])
         rival.spec.folders.iter().any(|theirs| theirs.path == *path && names(&theirs.roles) != own)
     };
     let place = format!("folder {path}: ");
-    let mut asked = asked(&listed.roles, Place::Folder, &place, tenant, rivals.iter().find(differs));
+    let mut asked = asked(&listed.roles, Place::Folder, &place, tenant, writing(rivals).find(differs));
     let known = tenant.folder(path);
     if known.is_none() {
         asked = Asked { roles: Vec::new(), refusals: vec![unknown_folder(path, tenant)], disputed: asked.disputed };

@@ -16,6 +16,8 @@ use crate::api::role_assignment::{FolderState, FolderStatus, RoleAssignmentStatu
 
 /// How many refusals a message names.
 const NAMED: usize = 8;
+/// How much of a path is kept where something is added to it, in characters.
+const PATH: usize = 900;
 /// The longest reason of one folder, in characters.
 const REASON: usize = 1_000;
 
@@ -94,16 +96,24 @@ fn describe(next: &mut RoleAssignmentStatus, old: &RoleAssignmentStatus, seen: &
     next.principal_id = Some(seen.principal.to_string());
     next.client_id = Some(seen.admitted.client_id.to_string());
     next.server_ref = Some(seen.admitted.server.clone());
-    next.folders = seen.folders.iter().map(|folder| listed(folder, progress)).collect();
+    // Whoever only watches records nothing, and forgets nothing that was recorded before.
+    next.seal = if progress == Progress::Watched { old.seal.clone() } else { Some(seen.seal.clone()) };
+    let unnumbered = progress == Progress::Watched && old.seal.is_some();
+    next.folders = seen.folders.iter().map(|folder| listed(folder, progress, unnumbered)).collect();
     let left = seen.leaving.iter().filter(|_| progress != Progress::Ended).map(|(path, id)| leaving(path, *id));
     // What the record names stays there until it is known to be gone.
-    let recorded = old.folders.iter().filter(|_| progress == Progress::Open);
+    let recorded = old.folders.iter().filter(|_| progress == Progress::Open && old.seal.is_some());
     let kept = recorded.filter_map(|folder| Some(leaving(&folder.path, FolderId(folder.id?))));
-    for folder in left.chain(kept) {
-        let known = next.folders.iter().any(|there| there.path == folder.path || there.id == folder.id);
-        if !known {
-            next.folders.push(folder);
+    for mut folder in left.chain(kept) {
+        if next.folders.iter().any(|there| there.id == folder.id) {
+            continue;
         }
+        // The path belongs to another folder now.
+        if next.folders.iter().any(|there| there.path == folder.path) {
+            let number = folder.id.unwrap_or_default();
+            folder.path = format!("{} (folder {number})", folder.path.chars().take(PATH).collect::<String>());
+        }
+        next.folders.push(folder);
     }
     next.folders.sort_by(|one, other| one.path.cmp(&other.path));
 }
@@ -118,7 +128,8 @@ fn leaving(path: &str, id: FolderId) -> FolderStatus {
     }
 }
 
-fn listed(folder: &FolderPlan, progress: Progress) -> FolderStatus {
+/// `unnumbered`: a number would say that this assignment has assigned something here.
+fn listed(folder: &FolderPlan, progress: Progress, unnumbered: bool) -> FolderStatus {
     let none = BTreeSet::new();
     let actual = folder.actual.as_ref().unwrap_or(&none);
     let desired = folder.desired.as_ref();
@@ -137,9 +148,10 @@ fn listed(folder: &FolderPlan, progress: Progress) -> FolderStatus {
         None => (FolderState::Pending, None),
     };
     let shown = if done { desired.unwrap_or(actual) } else { actual };
+    let numbered = folder.recorded || (desired.is_some() && !unnumbered);
     FolderStatus {
         path: folder.path.clone(),
-        id: folder.id.map(|id| id.0),
+        id: folder.id.filter(|_| numbered).map(|id| id.0),
         roles: shown.iter().cloned().collect(),
         state,
         reason,
@@ -153,10 +165,12 @@ fn assessed(
     progress: Progress,
 ) -> Vec<Wanted<'static>> {
     let drift = progress == Progress::Watched && seen.differs();
-    let drifted = if drift {
-        (true, Reason::DriftFound, differences(seen))
-    } else {
-        (false, Reason::InSync, "the roles are as listed".to_owned())
+    let drifted = match progress {
+        Progress::Watched if drift => Some((true, Reason::DriftFound, differences(seen))),
+        Progress::Watched | Progress::Ended if found.is_none() => {
+            Some((false, Reason::InSync, "the roles are as listed".to_owned()))
+        }
+        _ => None,
     };
     let permitted = match found {
         Some(finding) => (false, finding.reason, finding.message.clone()),
@@ -172,7 +186,7 @@ fn assessed(
     };
     let mut wanted = vec![
         Wanted { kind: "Permitted", state: Some(permitted) },
-        Wanted { kind: "Drifted", state: Some(drifted) },
+        Wanted { kind: "Drifted", state: drifted },
         Wanted { kind: "Ready", state: Some(ready) },
     ];
     wanted.extend(flow(found));
@@ -189,37 +203,58 @@ fn assigned(object: &RoleAssignment, seen: &Assessment) -> String {
     )
 }
 
-/// What is not as listed, for a person.
-pub fn differences(seen: &Assessment) -> String {
-    let mut said = Vec::new();
-    let none = BTreeSet::new();
+/// Every place where the roles are not as they shall be: its name, what is missing, and what is too much.
+fn places(seen: &Assessment) -> Vec<(&str, Vec<&str>, Vec<&str>)> {
+    fn place<'a>(
+        name: &'a str,
+        actual: &'a BTreeSet<String>,
+        desired: &'a BTreeSet<String>,
+    ) -> (&'a str, Vec<&'a str>, Vec<&'a str>) {
+        let less = |one: &'a BTreeSet<String>, other: &BTreeSet<String>| -> Vec<&'a str> {
+            one.iter().filter(|name| !other.contains(*name)).map(String::as_str).collect()
+        };
+        (name, less(desired, actual), less(actual, desired))
+    }
+    static NONE: BTreeSet<String> = BTreeSet::new();
     let (actual, desired) = &seen.tenant_roles;
-    if let Some(desired) = desired.as_ref().filter(|desired| *desired != actual) {
-        said.push(difference("the tenant", actual, desired));
-    }
-    for folder in &seen.folders {
-        let actual = folder.actual.as_ref();
-        if let Some(desired) = folder.desired.as_ref().filter(|desired| Some(*desired) != actual) {
-            said.push(difference(&folder.path, actual.unwrap_or(&none), desired));
-        }
-    }
-    said.extend(seen.leaving.iter().map(|(path, _)| format!("{path}: no longer listed")));
+    let tenant =
+        desired.iter().filter(|desired| *desired != actual).map(|desired| place("the tenant", actual, desired));
+    let folders = seen.folders.iter().filter_map(|folder| {
+        let desired = folder.desired.as_ref().filter(|desired| Some(*desired) != folder.actual.as_ref())?;
+        Some(place(&folder.path, folder.actual.as_ref().unwrap_or(&NONE), desired))
+    });
+    tenant.chain(folders).collect()
+}
+
+fn joined(mut said: Vec<String>) -> String {
     let more = said.len().saturating_sub(NAMED);
     said.truncate(NAMED);
     let tail = if more > 0 { format!("; and {more} more") } else { String::new() };
     format!("{}{tail}", said.join("; "))
 }
 
-fn difference(place: &str, actual: &BTreeSet<String>, desired: &BTreeSet<String>) -> String {
-    let list = |names: Vec<&String>| names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-    let missing = list(desired.difference(actual).collect());
-    let surplus = list(actual.difference(desired).collect());
-    match (missing.is_empty(), surplus.is_empty()) {
-        (false, false) => format!("{place}: {missing} missing, {surplus} not listed"),
-        (false, true) => format!("{place}: {missing} missing"),
-        (true, false) => format!("{place}: {surplus} not listed"),
-        (true, true) => format!("{place}: not assigned"),
-    }
+fn phrases(place: &str, parts: [(&[&str], &str); 2], otherwise: &str) -> String {
+    let named = parts.iter().filter(|(names, _)| !names.is_empty());
+    let said: Vec<String> = named.map(|(names, what)| format!("{} {what}", names.join(", "))).collect();
+    if said.is_empty() { format!("{place}: {otherwise}") } else { format!("{place}: {}", said.join(", ")) }
+}
+
+/// What is not as listed, for a person.
+fn differences(seen: &Assessment) -> String {
+    let each = places(seen).into_iter().map(|(place, missing, surplus)| {
+        phrases(place, [(&missing, "missing"), (&surplus, "not listed")], "not assigned")
+    });
+    let left = seen.leaving.iter().map(|(path, _)| format!("{path}: no longer listed"));
+    joined(each.chain(left).collect())
+}
+
+/// What was done about it, for an Event.
+pub fn changes(seen: &Assessment) -> String {
+    let each = places(seen).into_iter().map(|(place, missing, surplus)| {
+        phrases(place, [(&missing, "assigned"), (&surplus, "taken away")], "assigned without roles")
+    });
+    let left = seen.leaving.iter().map(|(path, _)| format!("{path}: everything taken away"));
+    joined(each.chain(left).collect())
 }
 
 fn refused_conditions(object: &RoleAssignment, finding: &Finding) -> Vec<Wanted<'static>> {

@@ -8,6 +8,7 @@ use super::*;
 use crate::domain::fixtures::app;
 use crate::domain::observed::{observes, status_client_id};
 use crate::domain::outputs::resolve;
+use crate::domain::registration::Desired;
 use crate::domain::validate::desired;
 
 /// The parts of a spec that people change.
@@ -35,6 +36,8 @@ enum Event {
     ForeignObjectInTheWay,
     FinalizerRemoved,
     StatusLost,
+    /// A scope leaves the server's catalogue, or comes back.
+    ScopeUnknown(Option<&'static str>),
     Restart,
     Wait(i64),
 }
@@ -93,6 +96,7 @@ fn events() -> impl Strategy<Value = Event> {
         1 => Just(Event::ForeignObjectInTheWay),
         1 => Just(Event::FinalizerRemoved),
         1 => Just(Event::StatusLost),
+        2 => prop::sample::select(vec![None, Some("OR.Queues"), Some("OR.Jobs")]).prop_map(Event::ScopeUnknown),
         1 => Just(Event::Restart),
         3 => prop::sample::select(vec![5_i64, 30, 60, 4_000]).prop_map(Event::Wait),
     ]
@@ -169,6 +173,7 @@ fn happen(world: &mut World, event: &Event, confidential: bool) {
         }
         Event::FinalizerRemoved => world.app.metadata.finalizers = None,
         Event::StatusLost => lose_status(world),
+        Event::ScopeUnknown(scope) => world.unknown = *scope,
         Event::Restart => world.restart(),
         Event::Wait(seconds) => world.wait(*seconds),
     }
@@ -187,6 +192,7 @@ fn lose_status(world: &mut World) {
 fn come_to_rest(world: &mut World) {
     world.objects.retain(|(_, name), object| object.ours || name == "of-others");
     world.app.spec.management = None;
+    world.unknown = None;
     world.app.metadata.generation = world.app.metadata.generation.map(|generation| generation + 1);
     // Until then the server's reads may lag behind its writes, and a deleted secret is not believed to be gone.
     world.wait(30);
@@ -204,6 +210,11 @@ fn come_to_rest(world: &mut World) {
 
 fn foreign(world: &World) -> Vec<Registration> {
     world.registrations.values().filter(|registration| !registration.ours).cloned().collect()
+}
+
+/// Everything that a server has but secrets.
+fn facts(world: &World) -> Vec<(ClientId, Desired)> {
+    world.registrations.iter().map(|(id, known)| (id.clone(), known.actual.as_desired())).collect()
 }
 
 fn by_hand(world: &World) -> Vec<SecretId> {
@@ -247,12 +258,16 @@ proptest! {
         for event in &history {
             let before = by_hand(&world);
             let watched = observes(&world.app).then(|| world.registrations.clone());
+            let asked: Vec<_> = desired(&world.app).scopes.into_iter().map(|scope| scope.name).collect();
+            let held = world.unknown.is_some_and(|scope| asked.iter().any(|name| name == scope));
+            let kept = held.then(|| facts(&world));
             happen(&mut world, event, confidential);
             world.suspect = close;
             if matches!(event, Event::Pass | Event::CutPass(..)) {
                 let after = by_hand(&world);
                 prop_assert!(before.iter().all(|secret| after.contains(secret)), "a secret made by hand was removed");
                 prop_assert!(watched.is_none_or(|watched| watched == world.registrations), "Observe wrote at the server");
+                prop_assert!(kept.is_none_or(|kept| kept == facts(&world)), "changed although a scope is unknown");
             }
             prop_assert_eq!(&foreign(&world), &others, "a registration of others was touched");
         }

@@ -61,6 +61,8 @@ pub struct World {
     count: u32,
     /// Whether passes look closely at the registration.
     pub suspect: bool,
+    /// A scope that the server's catalogue does not have.
+    pub unknown: Option<&'static str>,
 }
 
 /// A pass under way.
@@ -85,6 +87,7 @@ impl World {
             identity: "me-0".into(),
             count: 0,
             suspect: true,
+            unknown: None,
         }
     }
 
@@ -207,7 +210,7 @@ impl World {
         let achieved = self.achieved(pass, &strays, drift);
         let finding = || Finding::passing(Reason::ServerFailed, "cut short", Retry::Backoff);
         let outcome = match halted {
-            None => Outcome::Done { valid: Box::new(valid), achieved },
+            None => Outcome::carried_out(valid, achieved),
             Some(_) => Outcome::Failed { valid: Box::new(valid), achieved, finding: finding() },
         };
         self.app.status = application(&self.app, &seen, &outcome, self.now);

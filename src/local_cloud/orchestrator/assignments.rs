@@ -183,13 +183,12 @@ pub fn list(
         }
     }
     let folders_of = users::folders(store, call.tenant.id)?;
-    let mut rows = Vec::new();
-    for user in users::all(store, call.tenant.id)? {
-        if let Some(membership) = found.remove(&user.id) {
-            rows.push(row(&user, membership, folders_of.get(&user.id).map_or(&[], Vec::as_slice), alerts));
-        }
-    }
-    call.page(ENTITY, rows)
+    let mut users = users::all(store, call.tenant.id)?;
+    users.retain(|user| found.contains_key(&user.id));
+    call.page(ENTITY, &users, |user| {
+        let folders = folders_of.get(&user.id).map_or(&[][..], Vec::as_slice);
+        row(user, &found[&user.id], folders, alerts)
+    })
 }
 
 struct Membership {
@@ -197,7 +196,7 @@ struct Membership {
     roles: Vec<Value>,
 }
 
-fn row(user: &User, membership: Membership, folders: &[i64], alerts: bool) -> Value {
+fn row(user: &User, membership: &Membership, folders: &[i64], alerts: bool) -> Value {
     let mut row = json!({
         "Id": user.id,
         "UserEntity": {

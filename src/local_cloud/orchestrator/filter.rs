@@ -91,8 +91,8 @@ impl Condition {
                 let value = one.value(entity);
                 others.iter().any(|other| Comparison::Equal.holds(&value, &other.value(entity)))
             }
-            Self::Text(test, one, other) => match (one.value(entity), other.value(entity)) {
-                (Literal::Text(text), Literal::Text(part)) => test.holds(&text, &part),
+            Self::Text(wanted, one, other) => match (one.value(entity), other.value(entity)) {
+                (Literal::Text(text), Literal::Text(part)) => wanted.holds(&text, &part),
                 _ => false,
             },
             Self::Holds(member) => member.value(entity) == Literal::Bool(true),

@@ -64,8 +64,20 @@ impl Query {
         self.get(name).map(read).transpose()
     }
 
-    /// The page of `entities`, which come with everything that could be expanded, in their natural order.
-    pub fn page(&self, entity: Entity, entities: Vec<Value>, url: &str, largest: usize) -> Result<Value, Refusal> {
+    /// Whether `$expand` names this member.
+    pub fn expands(&self, name: &str) -> bool {
+        self.get("$expand").is_some_and(|names| names.split(',').any(|other| other.trim() == name))
+    }
+
+    /// The page of `items`, which are in their natural order; `row` makes an entity with everything that could be
+    /// expanded. Without a condition and an order only those on the page are made.
+    pub fn page<T>(
+        &self,
+        entity: Entity,
+        items: &[T],
+        row: impl Fn(&T) -> Value,
+        (url, largest): (&str, usize),
+    ) -> Result<Value, Refusal> {
         let (top, skip) = (self.number("$top")?, self.number("$skip")?.unwrap_or(0));
         if top.is_some_and(|top| top > LARGEST_TOP) {
             return Err(Refusal::query(format!("The limit of '{LARGEST_TOP}' for Top query has been exceeded.")));
@@ -76,26 +88,40 @@ impl Query {
             Some(_) => return Err(Refusal::query("$count is true or false.")),
         };
         let view = View::read(self, entity)?;
-        let filter = self.get("$filter").map(|text| Filter::read(text, entity.schema)).transpose()?;
-        let mut rows = entities;
-        if let Some(filter) = filter {
-            rows.retain(|row| filter.admits(row));
-        }
-        self.order(entity, &mut rows)?;
-        let total = rows.len();
-        let taken = total.saturating_sub(skip).min(top.unwrap_or(usize::MAX)).min(largest);
-        let value = rows.into_iter().skip(skip).take(taken).map(|row| view.of(row)).collect();
+        let wanted = top.unwrap_or(usize::MAX).min(largest);
+        let (total, rows): (usize, Vec<Value>) = match self.selection(entity, items, &row)? {
+            Some(rows) => (rows.len(), rows.into_iter().skip(skip).take(wanted).collect()),
+            None => (items.len(), items.iter().skip(skip).take(wanted).map(row).collect()),
+        };
+        let taken = rows.len();
         let mut page = Map::new();
         page.insert("@odata.context".to_owned(), context(url, entity.name).into());
         if counted {
             page.insert("@odata.count".to_owned(), total.into());
         }
-        page.insert("value".to_owned(), Value::Array(value));
+        page.insert("value".to_owned(), rows.into_iter().map(|row| view.of(row)).collect());
         let left = top.map(|top| top - taken);
         if skip + taken < total && left != Some(0) {
             page.insert("@odata.nextLink".to_owned(), self.next_link(url, skip + taken, left).into());
         }
         Ok(Value::Object(page))
+    }
+
+    /// The entities that meet the condition in the order asked for; `None` if neither is asked for.
+    fn selection<T>(
+        &self,
+        entity: Entity,
+        items: &[T],
+        row: impl Fn(&T) -> Value,
+    ) -> Result<Option<Vec<Value>>, Refusal> {
+        if self.get("$filter").is_none() && self.get("$orderby").is_none() {
+            return Ok(None);
+        }
+        let filter = self.get("$filter").map(|text| Filter::read(text, entity.schema)).transpose()?;
+        let admitted = |row: &Value| filter.as_ref().is_none_or(|filter| filter.admits(row));
+        let mut rows: Vec<Value> = items.iter().map(row).filter(admitted).collect();
+        self.order(entity, &mut rows)?;
+        Ok(Some(rows))
     }
 
     /// One entity, which comes with everything that could be expanded.
@@ -223,10 +249,8 @@ mod tests {
     }
 
     fn page(query: &str, count: i64) -> Value {
-        Query::read(query)
-            .unwrap()
-            .page(ENTITY, rows(count), "http://host/acme/T/orchestrator_/odata/Roles", 10)
-            .unwrap()
+        let url = "http://host/acme/T/orchestrator_/odata/Roles";
+        Query::read(query).unwrap().page(ENTITY, &rows(count), Value::clone, (url, 10)).unwrap()
     }
 
     #[test]
@@ -274,7 +298,8 @@ mod tests {
             "$orderby=Id,Id,Id,Id,Id,Id",
             "$orderby=",
         ] {
-            assert!(Query::read(query).unwrap().page(ENTITY, rows(1), "", 10).is_err(), "{query}");
+            let page = Query::read(query).unwrap().page(ENTITY, &rows(1), Value::clone, ("", 10));
+            assert!(page.is_err(), "{query}");
         }
         assert!(Query::read("$apply=x").is_err());
         assert!(Query::read("$top=1&$top=2").is_err());

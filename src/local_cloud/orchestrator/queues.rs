@@ -90,7 +90,7 @@ fn row(queue: &QueueDefinition, folder: &Folder) -> Value {
 pub fn list(call: &Call, access: &Access<'_>, store: &Connection) -> Result<Answer, Refusal> {
     let folder = folder(call, access, store, &rights::VIEW_QUEUES)?;
     let queues = queues::all(store, folder.id)?;
-    call.page(ENTITY, queues.iter().map(|queue| row(queue, &folder)).collect())
+    call.page(ENTITY, &queues, |queue| row(queue, &folder))
 }
 
 /// `GET /odata/QueueDefinitions({id})`.

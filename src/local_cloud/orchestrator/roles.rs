@@ -76,7 +76,7 @@ pub fn list(call: &Call, access: &Access<'_>, store: &Connection) -> Result<Answ
     access.require_anywhere(&rights::LIST_ROLES)?;
     let permissions = roles::permissions(store, call.tenant.id)?;
     let roles = roles::all(store, call.tenant.id)?;
-    call.page(ENTITY, roles.iter().map(|role| row(role, &permissions)).collect())
+    call.page(ENTITY, &roles, |role| row(role, &permissions))
 }
 
 /// `GET /odata/Roles({id})`.

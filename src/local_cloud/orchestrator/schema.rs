@@ -262,12 +262,15 @@ fn members(schema: Schema, object: Map<String, Value>, place: &str) -> Result<Ma
     let mut kept = Map::new();
     for (name, value) in object {
         // Annotations, `@odata.type` for example, are part of the format and no members.
-        if name.contains('@') || value.is_null() {
+        if name.contains('@') {
             continue;
         }
         let short = super::path::shortened(&name);
         let kind =
             find(schema, &name).ok_or_else(|| Refusal::invalid(format!("There is no property {place}{short}.")))?;
+        if value.is_null() {
+            continue;
+        }
         kept.insert(name, fitting(kind, value, &format!("{place}{short}"))?);
     }
     Ok(kept)

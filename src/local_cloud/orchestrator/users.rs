@@ -43,7 +43,7 @@ struct AssignRoles {
     role_ids: Vec<i64>,
 }
 
-/// What rows of users need to know beside the users.
+/// What rows of users need to know beside the users. The folders are left out unless they are to be shown.
 struct Surroundings {
     roles: HashMap<i64, Role>,
     roles_of: HashMap<i64, Vec<i64>>,
@@ -54,11 +54,16 @@ struct Surroundings {
 impl Surroundings {
     fn of(call: &Call, store: &Connection) -> Result<Self, Refusal> {
         let tenant = call.tenant.id;
+        let (folders, folders_of) = if call.query.expands("OrganizationUnits") {
+            (folders::all(store, tenant)?, users::folders(store, tenant)?)
+        } else {
+            (Vec::new(), HashMap::new())
+        };
         Ok(Self {
             roles: roles::all(store, tenant)?.into_iter().map(|role| (role.id, role)).collect(),
             roles_of: users::roles(store, tenant)?,
-            folders: folders::all(store, tenant)?.into_iter().map(|folder| (folder.id, folder)).collect(),
-            folders_of: users::folders(store, tenant)?,
+            folders: folders.into_iter().map(|folder| (folder.id, folder)).collect(),
+            folders_of,
         })
     }
 
@@ -122,7 +127,7 @@ pub fn list(call: &Call, access: &Access<'_>, store: &Connection) -> Result<Answ
     access.require(&rights::VIEW_USERS)?;
     let surroundings = Surroundings::of(call, store)?;
     let users = users::all(store, call.tenant.id)?;
-    call.page(ENTITY, users.iter().map(|user| surroundings.row(call, user)).collect())
+    call.page(ENTITY, &users, |user| surroundings.row(call, user))
 }
 
 /// `GET /odata/Users({id})`.

@@ -162,7 +162,14 @@ mod tests {
         let scopes = vec![("OR.Jobs".to_owned(), ScopeType::User)];
         let registration = Registration { name: "app".to_owned(), redirect_uri: None, scopes };
         let (id, administrator) = ("app".to_owned(), false);
-        let new = NewApplication { id, confidential: true, administrator, registration, secret: None };
+        let new = NewApplication {
+            directory_id: "app-in-the-directory".to_owned(),
+            id,
+            confidential: true,
+            administrator,
+            registration,
+            secret: None,
+        };
         applications::insert(&connection, &new).unwrap();
         connection
     }

@@ -6,7 +6,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::operation::Operation;
+use super::operation::{Operation, Service};
 use super::readings;
 use crate::server::http::Answer;
 use crate::server::{ServerError, ServerText};
@@ -48,16 +48,25 @@ impl Reader<'_> {
 
     fn refusal(&self, answer: &Answer) -> ServerError {
         match answer.status {
+            // The token is good for the server: what it lacks here is a scope or a role.
+            401 if self.operation.service == Service::Orchestrator => {
+                ServerError::Forbidden { needed: self.operation.needed }
+            }
             401 => ServerError::Unauthorized,
             429 => ServerError::RateLimited { retry_after: answer.retry_after },
             _ if is_html(answer) => self.not_this_api("HTML"),
             403 => ServerError::Forbidden { needed: self.operation.needed },
-            status if readings::is_absence(status) && self.operation.names_thing => ServerError::NotFound,
+            status if readings::is_absence(status) && self.is_about_a_thing(answer) => ServerError::NotFound,
             404 => self.not_this_api("404 Not Found"),
             409 => ServerError::Conflict { text: self.text(answer) },
             _ if is_unauthorized(answer) => ServerError::Forbidden { needed: self.operation.needed },
             _ => ServerError::Rejected { text: self.text(answer) },
         }
+    }
+
+    /// Whether an absence is that of what the request names.
+    fn is_about_a_thing(&self, answer: &Answer) -> bool {
+        self.operation.names_thing && (!self.operation.coded || has_error_code(answer))
     }
 
     /// A refusal by something else than the API. What creates was refused all the same: nothing is left behind.
@@ -84,6 +93,11 @@ pub(super) fn oauth_error(answer: &Answer) -> Option<(String, Option<String>)> {
 fn is_html(answer: &Answer) -> bool {
     let typed = answer.content_type.as_deref().is_some_and(|kind| kind.contains("html"));
     typed || answer.body.trim_ascii_start().starts_with(b"<")
+}
+
+/// Orchestrator's own refusals have a code.
+fn has_error_code(answer: &Answer) -> bool {
+    serde_json::from_slice::<Value>(&answer.body).is_ok_and(|body| body["errorCode"].is_i64())
 }
 
 /// ABP says so in a field of its own, under several statuses.

@@ -30,6 +30,9 @@ pub(super) struct Operation {
     pub(super) needed: &'static str,
     /// Whether a 404 is about a thing that the request names. Otherwise it is about the address.
     pub(super) names_thing: bool,
+    /// Whether such a 404 is believed only with the service's own error code: something in between may answer 404, too,
+    /// and what is taken for gone is forgotten.
+    pub(super) coded: bool,
     /// Whether doing it twice makes two: then it is sent once, and an answer that is lost leaves the outcome unknown.
     pub(super) creates: bool,
     pub(super) limit: usize,
@@ -65,6 +68,7 @@ const fn read(name: &'static str, template: &'static str, names_thing: bool) -> 
         class: Class::Get,
         needed: READ,
         names_thing,
+        coded: false,
         creates: false,
         limit: BODY_LIMIT,
     }
@@ -72,7 +76,17 @@ const fn read(name: &'static str, template: &'static str, names_thing: bool) -> 
 
 const fn write(name: &'static str, class: Class, template: &'static str, names_thing: bool) -> Operation {
     let service = Service::Identity;
-    Operation { service, name, template, class, needed: WRITE, names_thing, creates: false, limit: BODY_LIMIT }
+    Operation {
+        service,
+        name,
+        template,
+        class,
+        needed: WRITE,
+        names_thing,
+        coded: false,
+        creates: false,
+        limit: BODY_LIMIT,
+    }
 }
 
 /// A tenant with thousands of folders or users comes in pages; no page is larger than this.
@@ -88,7 +102,9 @@ pub(super) const SEARCH: Operation = look("search", "/api/DirectoryService/Searc
 pub(super) const ROLES: Operation = look("roles", "/odata/Roles");
 pub(super) const FOLDERS: Operation = look("folders", "/odata/Folders");
 pub(super) const USERS: Operation = look("users", "/odata/Users");
-pub(super) const MEMBERS: Operation = look("members", "/odata/Folders/GetUsersForFolder");
+pub(super) const MEMBERS: Operation = Operation { coded: true, ..look("members", "/odata/Folders/GetUsersForFolder") };
+pub(super) const USER_ID: Operation = look("user_id", "/api/DirectoryService/GetDomainUserId");
+pub(super) const USER: Operation = Operation { coded: true, ..look("user", "/odata/Users({user})") };
 pub(super) const ADMIT: Operation = permit("admit", Class::Post, "/odata/Users");
 pub(super) const TENANT_ROLES: Operation = permit("tenant_roles", Class::Post, "/odata/Users({user})/AssignRoles");
 pub(super) const FOLDER_ROLES: Operation = permit("folder_roles", Class::Post, "/odata/Folders/AssignUsers");
@@ -104,6 +120,6 @@ const fn look(name: &'static str, template: &'static str) -> Operation {
 
 /// Each of these sets something to a state, so that doing it twice is the same as doing it once.
 const fn permit(name: &'static str, class: Class, template: &'static str) -> Operation {
-    let (service, needed) = (Service::Orchestrator, PERMIT);
-    Operation { service, needed, ..write(name, class, template, true) }
+    let (service, needed, coded) = (Service::Orchestrator, PERMIT, true);
+    Operation { service, needed, coded, ..write(name, class, template, true) }
 }

@@ -15,7 +15,7 @@ use super::operation::{self, Operation};
 use super::session::{Call, Organization};
 use super::{AuthorizationServer as _, Uipath, done, gone, readings};
 use crate::domain::registration::{ClientId, PrincipalId};
-use crate::domain::tenant::{FolderId, Member, Principal, RoleId, Tenant, UserId};
+use crate::domain::tenant::{FolderId, Member, Principal, RoleId, Tenant, User, UserId};
 use crate::server::http::Answer;
 use crate::server::permissions::{Assignee, Permissions};
 use crate::server::{Lane, ServerError, ServerText};
@@ -31,6 +31,9 @@ use wire::{
 const PAGE: usize = 1_000;
 /// The most pages of one kind. A tenant that has more is not read to its end, and that is an error.
 const PAGES: usize = 200;
+
+/// How often a list is begun that others change.
+const READINGS: usize = 4;
 
 /// The two names of the action that assigns an identity of the directory: in the cloud, and in installations of one's own.
 const IN_THE_CLOUD: &str = "UiPath.Server.Configuration.OData.AssignDirectoryUser";
@@ -82,6 +85,40 @@ impl Permissions for Uipath {
                 let alone = named.next().is_some_and(|row| row.client_id == *client_id) && named.next().is_none();
                 Ok(wire::found(&rows, client_id, name, alone))
             }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn user(&self, tenant: &str, principal: &PrincipalId, lane: Lane) -> Result<Option<User>, ServerError> {
+        let (mut url, header) = self.address(tenant, &["api", "DirectoryService", "GetDomainUserId"])?;
+        url.query_pairs_mut().extend_pairs([
+            ("domain", readings::DIRECTORY_DOMAIN),
+            ("directoryIdentifier", principal.as_str()),
+            ("userName", ""),
+            ("userType", wire::EXTERNAL_APPLICATION),
+        ]);
+        let prepare = |_: Organization<'_>| Ok(Call::to(url.clone()).within(header.clone()));
+        let read = |reader: &Reader<'_>, answer: &Answer| reader.json::<i64>(answer);
+        let id = match self.session.call(operation::USER_ID, lane, prepare, read).await {
+            Ok(id) => id,
+            // Nothing says whether this is the server's own word. The list is.
+            Err(ServerError::NotFound) => {
+                let all = self.tenant(tenant, lane).await?;
+                return Ok(all.users.into_iter().find(|user| user.principal == *principal));
+            }
+            Err(error) => return Err(error),
+        };
+        let (mut url, header) = self.address(tenant, &["odata", &format!("Users({id})")])?;
+        url.query_pairs_mut().append_pair("$expand", "OrganizationUnits");
+        let prepare = |_: Organization<'_>| Ok(Call::to(url.clone()).within(header.clone()));
+        let read = |reader: &Reader<'_>, answer: &Answer| {
+            let user = reader.json::<UserRow>(answer)?.user();
+            let other = ServerError::Unintelligible { what: "another user than the one asked for" };
+            user.filter(|user| user.principal == *principal).ok_or(other)
+        };
+        match self.session.call(operation::USER, lane, prepare, read).await {
+            Ok(user) => Ok(Some(user)),
+            Err(ServerError::NotFound) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -183,7 +220,8 @@ impl Uipath {
         self.session.paths.orchestrator(&self.session.organization, tenant, path).ok_or_else(unusable)
     }
 
-    /// All rows of a list. How many come at once is the server's decision.
+    /// All rows of a list. How many come at once is the server's decision. A list that others change between two pages
+    /// may lose rows, so it is read anew.
     async fn rows<T: DeserializeOwned>(
         &self,
         operation: Operation,
@@ -192,8 +230,25 @@ impl Uipath {
         options: &[(&str, &str)],
         lane: Lane,
     ) -> Result<Vec<T>, ServerError> {
+        for _ in 0..READINGS {
+            if let Some(rows) = self.undisturbed(operation, tenant, path, options, lane).await? {
+                return Ok(rows);
+            }
+        }
+        Err(ServerError::Unintelligible { what: "a list that changes while it is read" })
+    }
+
+    /// The same, once; `None` if its length changed meanwhile.
+    async fn undisturbed<T: DeserializeOwned>(
+        &self,
+        operation: Operation,
+        tenant: &str,
+        path: &[&str],
+        options: &[(&str, &str)],
+        lane: Lane,
+    ) -> Result<Option<Vec<T>>, ServerError> {
         let path: Vec<&str> = ["odata"].iter().chain(path).copied().collect();
-        let mut rows: Vec<T> = Vec::new();
+        let (mut rows, mut length): (Vec<T>, Option<usize>) = (Vec::new(), None);
         for _ in 0..PAGES {
             let (mut url, header) = self.address(tenant, &path)?;
             let skip = rows.len().to_string();
@@ -205,10 +260,14 @@ impl Uipath {
             let prepare = |_: Organization<'_>| Ok(Call::to(url.clone()).within(header.clone()));
             let read = |reader: &Reader<'_>, answer: &Answer| reader.json::<Page<T>>(answer);
             let page = self.session.call(operation, lane, prepare, read).await?;
+            if !rows.is_empty() && page.count() != length {
+                return Ok(None);
+            }
+            length = page.count();
             let more = page.has_more(rows.len());
             rows.extend(page.value);
             if !more {
-                return Ok(rows);
+                return Ok(Some(rows));
             }
         }
         Err(ServerError::Unintelligible { what: "a list without an end" })

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::Deployment;
 use crate::domain::registration::{ClientType, Grant, PrincipalId, Scope};
+use crate::domain::tenant::FolderId;
 use crate::server::ServerError;
 
 /// One open point.
@@ -94,6 +95,11 @@ pub const READINGS: &[Reading] = &[
         taken: "DirectoryIdentifier where it is there, else Key",
     },
     Reading {
+        held_by: "assigned_folders",
+        open: "whether OrganizationUnits of a user names every folder that it is assigned to",
+        taken: "it does where it is there; where it is not, a user is never removed from a tenant",
+    },
+    Reading {
         held_by: "is_external_application",
         open: "the form of the type in answers of the directory search: documented as a word, seen as a number",
         taken: "4 and ExternalApplication, in both forms",
@@ -126,6 +132,11 @@ pub const DIRECTORY_DOMAIN: &str = "autogen";
 /// The identity that a user of a tenant stands for.
 pub fn principal_of(directory_identifier: Option<String>, key: Option<String>) -> Option<PrincipalId> {
     directory_identifier.filter(|id| !id.is_empty()).or(key).map(PrincipalId::new)
+}
+
+/// The folders that a user is assigned to, as its own row tells.
+pub fn assigned_folders(organization_units: Option<Vec<i64>>) -> Option<BTreeSet<FolderId>> {
+    organization_units.map(|units| units.into_iter().map(FolderId).collect())
 }
 
 /// Whether a row of the directory search is an external application.

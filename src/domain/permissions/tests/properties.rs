@@ -188,7 +188,7 @@ proptest! {
             let principal = Record::of(&live).principal.expect("recorded");
             if let Some(user) = seen.tenant.user(&principal) {
                 let assessment = seen.assess(&live, &[]);
-                for step in departure(user, &Record::of(&live), &seen.view(), &[]) {
+                for step in departure(&live, &Record::of(&live), user, &[]) {
                     world.carry_out(&step, &mut live, &assessment);
                 }
             }

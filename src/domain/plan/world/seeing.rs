@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::*;
 use crate::domain::fixtures::observed;
 use crate::domain::intent::{self, Search};
-use crate::domain::observed::{Look, look};
+use crate::domain::observed::{Look, ServerSeen, look};
 use crate::domain::outputs::{CREDENTIAL, Content, MANAGED_BY, Rendered, VERSIONED, resolve};
 use crate::domain::registration::{Credential, Listed};
 use crate::domain::validate::desired;
@@ -21,6 +21,10 @@ impl World {
         let is_version =
             |name: &str| wanted.iter().any(|output| output.immutable && name.starts_with(&format!("{}-", output.name)));
         let mut seen = observed();
+        if let ServerSeen::Usable(facts) = &mut seen.seen {
+            let scopes = Arc::make_mut(&mut facts.catalogue).resources.iter_mut().map(|resource| &mut resource.scopes);
+            scopes.for_each(|scopes| scopes.retain(|scope| Some(scope.name.as_str()) != self.unknown));
+        }
         for ((kind, name), object) in &self.objects {
             let named = named(*kind, name);
             if named || object.ours {

@@ -213,9 +213,9 @@ fn require_comparable(one: &Operand, other: &Operand) -> Result<(), Refusal> {
         Operand::Lower(_) | Operand::Upper(_) => matches!(literal, Literal::Text(_) | Literal::Null),
         Operand::Member(_, kind) => match (kind, literal) {
             (Kind::Object(_) | Kind::AnyObject | Kind::List(_), _) => false,
-            (_, Literal::Null) => true,
             (Kind::Choice(choices), Literal::Text(text)) => choices.contains(&text.as_str()),
-            (Kind::Bool, Literal::Bool(_))
+            (_, Literal::Null)
+            | (Kind::Bool, Literal::Bool(_))
             | (Kind::Int | Kind::Long, Literal::Integer(_) | Literal::Decimal(_))
             | (Kind::Text(_), Literal::Text(_))
             | (Kind::Guid, Literal::Guid(_))

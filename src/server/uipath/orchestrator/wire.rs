@@ -21,6 +21,11 @@ pub(super) struct Page<T> {
 }
 
 impl<T> Page<T> {
+    /// How many rows there are in all, if the server says so.
+    pub(super) fn count(&self) -> Option<usize> {
+        self.count
+    }
+
     /// Whether rows come after this page. `before`: how many came before it.
     pub(super) fn has_more(&self, before: usize) -> bool {
         let counted = self.count.is_some_and(|count| before + self.value.len() < count);
@@ -81,7 +86,8 @@ impl UserRow {
     /// `None` for a row that does not say whom it stands for.
     pub(super) fn user(self) -> Option<User> {
         let principal = readings::principal_of(self.directory_identifier, self.key)?;
-        let folders = self.organization_units.map(|units| units.iter().map(|unit| FolderId(unit.id)).collect());
+        let folders =
+            readings::assigned_folders(self.organization_units.map(|units| units.iter().map(|unit| unit.id).collect()));
         let roles = self.roles_list.unwrap_or_default().into_iter().collect();
         Some(User { id: UserId(self.id), principal, roles, folders })
     }
@@ -99,6 +105,7 @@ pub(super) struct MemberRow {
 #[serde(rename_all = "PascalCase")]
 struct UserEntityRow {
     id: Option<i64>,
+    r#type: Option<String>,
     is_inherited: Option<bool>,
     assigned_to_folder_ids: Option<Vec<i64>>,
 }
@@ -111,10 +118,14 @@ struct AssignedRoleRow {
 }
 
 impl MemberRow {
-    /// `None` for one who only inherits.
+    /// `None` for one who only inherits, and for people and robots.
     pub(super) fn member(self) -> Option<Member> {
         let entity = self.user_entity.as_ref();
-        if entity.is_some_and(|entity| entity.is_inherited == Some(true)) {
+        let other = |entity: &UserEntityRow| {
+            entity.is_inherited == Some(true)
+                || entity.r#type.as_deref().is_some_and(|kind| kind != EXTERNAL_APPLICATION)
+        };
+        if entity.is_some_and(other) {
             return None;
         }
         let user = entity.and_then(|entity| entity.id).or(self.id).map(UserId)?;
@@ -170,7 +181,7 @@ impl<'a> AdmitBody<'a> {
     }
 }
 
-const EXTERNAL_APPLICATION: &str = "DirectoryExternalApplication";
+pub(super) const EXTERNAL_APPLICATION: &str = "DirectoryExternalApplication";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
