@@ -1,15 +1,17 @@
 //! The whole server as one router: paths, the access log and, for tests, the faults.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{Path, Request, State};
-use axum::http::Uri;
+use axum::http::{Method, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use axum::{Extension, Router};
 use serde::Deserialize;
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 use super::cloud::{Cloud, SeenClient};
 use super::config::Deployment;
@@ -31,7 +33,7 @@ pub fn router(cloud: &Arc<Cloud>, log: Option<AccessLog>, faults: Option<Faults>
     let mut app = Router::new()
         .nest("/identity_", of_host)
         .nest("/{organization}/identity_", of_organization)
-        .route("/{organization}/{tenant}/orchestrator_/{*rest}", any(orchestrator::answer))
+        .route("/{organization}/{tenant}/orchestrator_/{*rest}", any(orchestrator::answer).layer(for_scripts()))
         .fallback(unknown)
         .with_state(Arc::clone(cloud));
     if let Some(faults) = &faults {
@@ -42,6 +44,16 @@ pub fn router(cloud: &Arc<Cloud>, log: Option<AccessLog>, faults: Option<Faults>
         Some(faults) => app.merge(faults::routes(faults)),
         None => app,
     }
+}
+
+/// Automation Cloud answers scripts of other origins at an address of its own, and the stand-in has but one. Orchestrator
+/// looks at no cookie, so every origin may ask.
+fn for_scripts() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers(AllowHeaders::mirror_request())
+        .max_age(Duration::from_mins(10))
 }
 
 #[derive(Deserialize)]

@@ -65,6 +65,8 @@ pub struct Variations {
     pub server: String,
     pub operator: Vec<String>,
     pub cloud: Vec<String>,
+    /// Who can sign in: the text of a file of people.
+    pub people: Option<String>,
     /// Puts a gate between the operator and the rest.
     pub gated: bool,
 }
@@ -88,6 +90,7 @@ impl World {
         let program = Program::new(env!("CARGO_BIN_EXE_extapp"));
         // What a test itself reads must not use up what the operator may.
         let cloud = LocalCloud::builder(program.clone()).fault_injection().arg("--rate-limit-get").arg("0");
+        let cloud = variations.people.iter().fold(cloud, |cloud, people| cloud.people(people));
         let cloud = variations.cloud.into_iter().fold(cloud, super::local_cloud::Builder::arg).start().await?;
         let directory = scratch("world-")?;
         let gate = variations.gated.then(Gate::default);
