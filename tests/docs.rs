@@ -71,6 +71,8 @@ fn the_manifests_of_the_readme_are_of_our_kinds() {
         for document in block.split("\n---\n").filter(|document| document.contains("extapp.dev/v1alpha1")) {
             if document.contains("kind: AuthorizationServer") {
                 serde_saphyr::from_str::<extapp::api::AuthorizationServer>(document).expect(document);
+            } else if document.contains("kind: RoleAssignment") {
+                serde_saphyr::from_str::<extapp::api::RoleAssignment>(document).expect(document);
             } else {
                 serde_saphyr::from_str::<extapp::api::ExternalApplication>(document).expect(document);
             }
