@@ -83,6 +83,7 @@ pub struct Metrics {
     pub last_sweep: Family<ServerLabel, Gauge<f64, AtomicU64>>,
     pub writes: Family<Write, Counter>,
     pub applications: Family<Readiness, Gauge>,
+    pub role_assignments: Family<Readiness, Gauge>,
     pub watch_failures: Family<Kind, Counter>,
     pub undecodable: Family<Kind, Counter>,
     pub events_lost: Counter,
@@ -108,6 +109,7 @@ impl Default for Metrics {
             last_sweep: Family::default(),
             writes: Family::default(),
             applications: Family::default(),
+            role_assignments: Family::default(),
             watch_failures: Family::default(),
             undecodable: Family::default(),
             events_lost: Counter::default(),
@@ -144,6 +146,8 @@ impl Metrics {
         );
         r.register("kubernetes_writes", "Writes to the Kubernetes API, events and leases aside", self.writes.clone());
         r.register("applications", "ExternalApplication objects by server and readiness", self.applications.clone());
+        let what = "RoleAssignment objects by the server of their application and readiness";
+        r.register("role_assignments", what, self.role_assignments.clone());
         r.register("watch_failures", "Failures of watches on the Kubernetes API", self.watch_failures.clone());
         r.register(
             "undecodable_objects",

@@ -58,6 +58,8 @@ async fn secrets_are_found_in_their_secrets_alone() -> Result<()> {
     let back = async || Ok(world.secret(&home, "worker-oauth").await.ok());
     let second = eventually("the Secret is back", LIMIT, back).await?;
     world.until_ready("worker").await?;
+    world.permit("worker", "worker", "  roles: [Allow to be Automation User]\n").await?;
+    world.until_permitted("worker").await?;
     world.sweeps(1).await?;
     let admin = world.secret(&home, "local-cloud-admin").await?;
     let canaries = [&first["client-secret"], &second["client-secret"], &admin["client-secret"]];
@@ -76,6 +78,7 @@ async fn secrets_are_found_in_their_secrets_alone() -> Result<()> {
         ("arguments", String::from_utf8_lossy(&arguments).into_owned()),
         ("Events", serde_json::to_string(&events.list(&everything).await?)?),
         ("applications", serde_json::to_string(&world.applications(&home).list(&everything).await?)?),
+        ("assignments", serde_json::to_string(&world.role_assignments().list(&everything).await?)?),
         ("servers", serde_json::to_string(&world.servers().list(&everything).await?)?),
         ("resources", serde_json::to_string(&resources.list(&everything).await?)?),
     ];

@@ -8,6 +8,7 @@ use crate::support::orchestrator::{Tenant, Workload};
 use crate::support::world::{LIMIT, Variations, World};
 use crate::support::{Context, Result, eventually};
 
+mod attacks;
 mod crash;
 mod drift;
 mod refusals;

@@ -1,5 +1,7 @@
 //! Gauges that are read from the stores when somebody asks for them.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use super::{Context, server_key};
 use crate::metrics::{Queue, Readiness, ServerMethod};
 use crate::server::budget::Class;
@@ -9,13 +11,14 @@ pub fn refresh(context: &Context) {
     let metrics = &context.metrics;
     metrics.applications.clear();
     for app in context.applications.state() {
-        let ready = app
-            .status
-            .iter()
-            .flat_map(|status| &status.conditions)
-            .find(|condition| condition.type_ == "Ready")
-            .map_or("Unknown", |condition| if condition.status == "True" { "True" } else { "False" });
+        let ready = readiness(app.status.as_ref().map(|status| status.conditions.as_slice()));
         metrics.applications.get_or_create(&Readiness { server: server_key(&app).to_string(), ready }).inc();
+    }
+    metrics.role_assignments.clear();
+    for object in context.role_assignments.state() {
+        let ready = readiness(object.status.as_ref().map(|status| status.conditions.as_slice()));
+        let server = context.server_of(&object).map(|key| key.to_string()).unwrap_or_default();
+        metrics.role_assignments.get_or_create(&Readiness { server, ready }).inc();
     }
     let retrying = i64::try_from(context.retries.count()).unwrap_or(i64::MAX);
     metrics.retrying.set(retrying);
@@ -33,4 +36,10 @@ pub fn refresh(context: &Context) {
             }
         }
     }
+}
+
+/// The status of the condition Ready; `Unknown` where nobody has looked.
+fn readiness(conditions: Option<&[Condition]>) -> &'static str {
+    let ready = conditions.into_iter().flatten().find(|condition| condition.type_ == "Ready");
+    ready.map_or("Unknown", |condition| if condition.status == "True" { "True" } else { "False" })
 }
