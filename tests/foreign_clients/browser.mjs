@@ -14,7 +14,7 @@ const require = createRequire(import.meta.url);
 const CHALLENGE = 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM';
 const DESKTOP = { width: 1280, height: 800 };
 const PHONE = { width: 360, height: 640 };
-const PATIENCE = 15_000;
+const PATIENCE = 30_000;
 
 const FLAGS = [
   '--disable-gpu',

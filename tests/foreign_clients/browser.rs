@@ -23,7 +23,7 @@ async fn run_with(case: &'static str, mut input: Value) -> Result<Value> {
 }
 
 /// How the portal is called back, and by whom.
-fn called_back(answer: &Value, more: Value) {
+fn called_back(answer: &Value, more: &Value) {
     let issuer = &answer["answer"]["iss"];
     assert!(issuer.as_str().is_some_and(|issuer| issuer.ends_with("/identity_")), "{answer}");
     let mut expected = json!({"at": "https://portal.example.com/callback", "state": "a state", "iss": issuer});
@@ -38,7 +38,7 @@ fn went_through_both_pages(answer: &Value) {
     assert_eq!(answer["signedIn"], "You are signed in as Ada Lovelace (ada@acme.example).");
     let scopes = answer["scopes"].to_string();
     assert!(scopes.contains("Read jobs (OR.Jobs.Read)") && scopes.contains("See your name (profile)"), "{scopes}");
-    called_back(answer, json!({"code": "a code"}));
+    called_back(answer, &json!({"code": "a code"}));
     assert_eq!(answer["complaints"], json!([]), "{answer}");
 }
 
@@ -66,14 +66,14 @@ async fn a_wrong_password_is_said_and_can_be_mended() -> Result<()> {
     assert_eq!(answer["invalid"], "true", "{answer}");
     assert_eq!(answer["described"], said, "{answer}");
     assert_eq!(answer["linked"], true, "{answer}");
-    called_back(&answer, json!({"code": "a code"}));
+    called_back(&answer, &json!({"code": "a code"}));
     Ok(())
 }
 
 #[tokio::test]
 async fn a_person_who_cancels_comes_back_without_a_code() -> Result<()> {
     let denied = json!({"error": "access_denied", "error_description": "The person did not allow it"});
-    called_back(&run("denied").await?, denied);
+    called_back(&run("denied").await?, &denied);
     Ok(())
 }
 
@@ -95,7 +95,7 @@ async fn nobody_is_sent_to_an_address_that_is_not_registered() -> Result<()> {
     assert_eq!(answer["headings"], json!(vec!["Invalid redirect_uri"; 4]), "{answer}");
     assert_eq!(answer["landed"], "/identity_/web/", "{answer}");
     assert_eq!(answer["left"], json!(["portal.example.com"]), "{answer}");
-    called_back(&answer, json!({"code": "a code"}));
+    called_back(&answer, &json!({"code": "a code"}));
     Ok(())
 }
 
@@ -114,7 +114,7 @@ async fn the_keyboard_alone_is_enough_and_the_focus_can_be_seen() -> Result<()> 
     assert_eq!(answer["first"], 1, "the first field has the focus: {answer}");
     assert_eq!(answer["order"], json!(["#allow", "#cancel", "#switch"]), "{answer}");
     assert_eq!(answer["visible"], json!(vec![true; 6]), "{answer}");
-    called_back(&answer, json!({"code": "a code"}));
+    called_back(&answer, &json!({"code": "a code"}));
     Ok(())
 }
 

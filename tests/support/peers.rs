@@ -18,6 +18,7 @@ const CHROMIUM_HINT: &str = "install Chromium (Debian: apt-get install chromium)
 #[derive(Clone, Debug)]
 pub struct Interpreter {
     program: PathBuf,
+    home: PathBuf,
     flags: &'static [&'static str],
     /// Where its scripts lie.
     scripts: PathBuf,
@@ -29,7 +30,7 @@ impl Interpreter {
         let mut command = Command::new(&self.program);
         command.args(self.flags).arg(self.scripts.join(script)).args(arguments);
         // Nothing is written beside the sources, and no proxy of the machine comes between two programs on it.
-        command.env("PYTHONDONTWRITEBYTECODE", "1").env("NO_PROXY", "*").env("no_proxy", "*");
+        command.env("PYTHONPYCACHEPREFIX", self.home.join("pycache")).env("NO_PROXY", "*").env("no_proxy", "*");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context(self.program.display())?;
         if let Some(mut stdin) = child.stdin.take() {
@@ -51,23 +52,14 @@ pub fn python(requirements: &Path) -> Result<Interpreter> {
         let hint = "install Python 3.11 or newer with its venv module (Debian: python3-venv), or name one in PYTHON";
         run(Command::new(&base).args(["-m", "venv", "--clear"]).arg(home), hint)?;
         // The file names every package, so there is nothing to resolve.
-        let install = [
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-deps",
-            "--no-compile",
-            "--requirement",
-        ];
+        let install = "-m pip install --quiet --disable-pip-version-check --no-deps --no-compile --requirement";
         run(
-            Command::new(home.join("bin/python")).args(install).arg(requirements),
+            Command::new(home.join("bin/python")).args(install.split(' ')).arg(requirements),
             "pip could not install the packages: is a registry reachable?",
         )
     })?;
     let scripts = requirements.parent().context("a folder")?.to_owned();
-    Ok(Interpreter { program: home.join("bin/python"), flags: &[], scripts })
+    Ok(Interpreter { program: home.join("bin/python"), home, flags: &[], scripts })
 }
 
 /// A Node with the packages of the lock file in `scripts`.
@@ -89,7 +81,7 @@ pub fn node(scripts: &Path) -> Result<Interpreter> {
         run(Command::new("npm").args(install).current_dir(home), hint)
     })?;
     let flags = &["--preserve-symlinks", "--preserve-symlinks-main"];
-    Ok(Interpreter { program, flags, scripts: home.join("scripts") })
+    Ok(Interpreter { program, flags, scripts: home.join("scripts"), home })
 }
 
 fn node_program() -> Result<PathBuf> {
@@ -105,12 +97,13 @@ fn node_program() -> Result<PathBuf> {
 
 /// The browser.
 pub fn chromium() -> Result<PathBuf> {
-    if let Some(named) = std::env::var_os("CHROMIUM") {
-        return Ok(named.into());
-    }
+    let usual = ["chromium", "chromium-browser", "google-chrome"].map(Into::into).to_vec();
+    let names = std::env::var_os("CHROMIUM").map_or(usual, |named| vec![named]);
+    // A path from the root stays what it is, whatever folder it is joined to.
     let folders = std::env::var_os("PATH").unwrap_or_default();
-    let named = |folder: PathBuf| ["chromium", "chromium-browser", "google-chrome"].map(|name| folder.join(name));
-    std::env::split_paths(&folders).flat_map(named).find(|program| program.is_file()).context(CHROMIUM_HINT)
+    let mut programs =
+        std::env::split_paths(&folders).flat_map(|folder| names.iter().map(move |name| folder.join(name)));
+    programs.find(|program| program.is_file()).context(CHROMIUM_HINT)
 }
 
 /// A folder that `install` has filled. It is named after what is in the files that say what to install, and after
@@ -121,7 +114,7 @@ fn installed(kind: &str, files: &[&Path], install: impl FnOnce(&Path) -> Result<
         digest.update(file.as_os_str().as_encoded_bytes());
         digest.update(fs::read(file).context(file.display())?);
     }
-    let name: String = digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let name = digest.finalize()[..8].iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     let home = target_directory().join("peers").join(format!("{kind}-{name}"));
     fs::create_dir_all(home.parent().unwrap_or(&home))?;
     let lock = File::create(home.with_extension("lock"))?;
