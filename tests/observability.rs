@@ -89,6 +89,8 @@ async fn it_is_ready_while_its_server_is_down_and_counts_and_logs_what_it_does()
     let home = world.home.name().to_owned();
     world.confidential(&home, "worker", "").await?;
     world.until_ready("worker").await?;
+    world.permit("worker", "worker", "  roles: [Allow to be Automation User]\n").await?;
+    world.until_permitted("worker").await?;
     world.cloud.kill9()?;
     let before = world.operator.metrics().await?;
     world.operator.restart().await?;

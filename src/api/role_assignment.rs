@@ -53,6 +53,8 @@ pub struct RoleAssignmentSpec {
         .message("tenant is immutable: delete this object, and make another for the other tenant"))]
     #[x_kube(validation = Rule::new(r"self.matches('^[^/\\\\?#%\\x00-\\x1f\\x7f]+$') && !self.matches('^\\s|\\s$') && self != '.' && self != '..'")
         .message("tenant must be the tenant's name: no slash, `?`, `#` or `%`, and no white space at its ends"))]
+    #[x_kube(validation = Rule::new("!self.matches('^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$')")
+        .message("tenant must be the tenant's name, not its GUID: two assignments could not tell that they mean the same one"))]
     pub tenant: String,
     /// Roles in the tenant, by name. An assignment without any leaves the tenant's roles to another assignment of the
     /// same application that lists some; where there is none, none are assigned.

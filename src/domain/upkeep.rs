@@ -4,6 +4,7 @@
 //! A server takes a registration's scopes as a whole. To leave out the one that it does not know (any more) would take it
 //! away; to ask for it would be refused. So nothing is changed there until the scope is known again or the spec is mended.
 
+use super::consent::allows_scope;
 use super::observed::{Finding, Observed, RegistrationSeen, status_client_id};
 use super::reason::Reason;
 use super::registration::{Desired, Registered, Scope};
@@ -16,11 +17,12 @@ use crate::api::external_application::{ScopeState, ScopeStatus};
 pub fn scoped(
     mut valid: Valid,
     refused: Option<(Reason, String)>,
+    allowed: Option<&[String]>,
     app: &ExternalApplication,
     seen: &Observed,
 ) -> Result<Valid, Refusal> {
     let Some((reason, message)) = refused else { return Ok(valid) };
-    if !is_kept(app, seen, &valid.scopes) {
+    if !is_kept(app, seen, &valid.scopes, allowed) {
         return Err(Refusal { finding: Finding::stalled(reason, message), scopes: Some(valid.scopes) });
     }
     if let RegistrationSeen::Present(actual) = &seen.registration {
@@ -44,8 +46,8 @@ pub fn is_held_back(app: &ExternalApplication) -> bool {
 }
 
 /// The registration is there, or may be, and it is only the catalogue that stands in the way. What the owner of the server
-/// does not allow is another matter: no credential is made for it.
-fn is_kept(app: &ExternalApplication, seen: &Observed, verdicts: &[ScopeStatus]) -> bool {
+/// does not allow is another matter, whether the spec asks for it or the registration has it: no credential is made for it.
+fn is_kept(app: &ExternalApplication, seen: &Observed, verdicts: &[ScopeStatus], allowed: Option<&[String]>) -> bool {
     let named = status_client_id(app);
     let registered = named.is_some()
         && match &seen.registration {
@@ -56,7 +58,13 @@ fn is_kept(app: &ExternalApplication, seen: &Observed, verdicts: &[ScopeStatus])
                 false
             }
         };
-    registered && verdicts.iter().all(|verdict| verdict.state != ScopeState::NotAllowed)
+    let has_only_allowed = match &seen.registration {
+        RegistrationSeen::Present(actual) => actual.scopes.iter().all(|scope| allows_scope(allowed, &scope.name)),
+        _ => true,
+    };
+    let asks_only_allowed =
+        |verdict: &ScopeStatus| verdict.state != ScopeState::NotAllowed && allows_scope(allowed, &verdict.name);
+    registered && has_only_allowed && verdicts.iter().all(asks_only_allowed)
 }
 
 /// What is published speaks of the registration as it is, so that everything in it can be used.
@@ -70,12 +78,16 @@ fn stand_by(valid: &mut Valid, actual: &Registered) {
             ));
         }
     }
+    // The spec's order, as far as it speaks of what is there; nothing else of it has been brought about.
     valid.redirect_uris.retain(|uri| actual.redirect_uris.contains(uri));
+    let others = actual.redirect_uris.iter().filter(|uri| !valid.redirect_uris.contains(uri));
+    let others: Vec<String> = others.cloned().collect();
+    valid.redirect_uris.extend(others);
     valid.desired = Desired {
         display_name: actual.display_name.clone(),
         client_type: valid.desired.client_type,
         redirect_uris: actual.redirect_uris.clone(),
-        scopes: valid.desired.scopes.intersection(&actual.scopes).cloned().collect(),
+        scopes: actual.scopes.clone(),
     };
 }
 

@@ -79,7 +79,7 @@ pub fn validate(app: &ExternalApplication, seen: &Observed, now: Timestamp) -> R
     let allowed = seen.server.as_ref().and_then(|server| server.spec.allowed_scopes.clone());
     let verdicts = scopes::judge(&app.spec.resources, catalogue, allowed.as_deref());
     let refused = scopes::refusal(&verdicts);
-    let valid = upkeep::scoped(assemble(app, facts, verdicts), refused, app, seen)?;
+    let valid = upkeep::scoped(assemble(app, facts, verdicts), refused, allowed.as_deref(), app, seen)?;
     outputs_can_be_written(&valid, seen)?;
     let taken_over = registration_is_clear(app, seen, &valid, now)?;
     Ok(Valid { taken_over, ..valid })

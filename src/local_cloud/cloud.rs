@@ -15,7 +15,7 @@ use super::keys::{SigningKeys, TokenType};
 use super::limits::RateLimiter;
 use super::oauth::Attempts;
 use super::store::orchestrator::Tenant;
-use super::store::{Store, StoreError, grants};
+use super::store::{Store, StoreError, grants, people};
 
 /// The organization that a stand-in plays.
 #[derive(Clone, Debug)]
@@ -136,9 +136,18 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Refuses the request unless the token has one of `scopes`. No scope stands for another one.
-    pub fn require_any(&self, scopes: &[&str]) -> Result<(), ApiError> {
-        if self.has_any(scopes) { Ok(()) } else { Err(ApiError::Forbidden) }
+    /// Refuses the request unless the token has one of `scopes`, and whoever it is about may administer the organization:
+    /// an application by its scope alone, a person only as an administrator. No scope stands for another one.
+    pub async fn require_administration(&self, cloud: &Cloud, scopes: &[&str]) -> Result<(), ApiError> {
+        if !self.has_any(scopes) {
+            return Err(ApiError::Forbidden);
+        }
+        if !self.person {
+            return Ok(());
+        }
+        let id = self.subject.clone();
+        let person = cloud.store.read(move |store| people::find(store, &id)).await?;
+        if person.is_some_and(|person| person.administrator) { Ok(()) } else { Err(ApiError::Forbidden) }
     }
 
     /// Whether the token has one of `scopes`.

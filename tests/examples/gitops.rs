@@ -12,6 +12,15 @@ use super::manifests;
 use crate::support::world::World;
 use crate::support::{Context, Error, Result, TestNamespace, apply_yaml_in, shared};
 
+#[test]
+fn every_kustomization_is_applied_by_an_account_of_its_own() {
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/gitops/flux.yaml")).expect("a file");
+    let documents = text.split("\n---\n").filter(|document| document.contains("kind: Kustomization"));
+    let accounts: Vec<bool> = documents.map(|document| document.contains("\n  serviceAccountName: ")).collect();
+    assert!(accounts.len() == 4 && accounts.iter().all(|named| *named), "{accounts:?}");
+}
+
 /// The kinds whose health Argo CD is told.
 const KINDS: [&str; 4] = ["AuthorizationServer", "ExternalApplication", "RoleAssignment", "ApiResource"];
 

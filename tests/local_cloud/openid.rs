@@ -121,14 +121,18 @@ async fn userinfo_is_for_access_tokens_with_openid_in_the_header() {
 }
 
 #[tokio::test]
-async fn a_token_for_a_person_opens_the_management_api_by_its_scope_and_an_id_token_does_not() {
+async fn a_token_for_an_administrator_opens_the_management_api_by_its_scope_and_nobody_elses_does() {
     let cloud = Cloud::with_people().await;
     let client = cloud.created("console", &json!([{ "name": "PM.OAuthApp.Read", "type": 0 }])).await;
     let tokens = cloud.tokens(&client, "openid PM.OAuthApp.Read").await;
+    let code =
+        Visitor::new(&cloud).code_of(BOB, &[("client_id", client.0.as_str()), ("scope", "PM.OAuthApp.Read")]).await;
+    let (_, of_bob) = cloud.redeem((&client.0, &client.1), &code, &[]).await;
     let path = format!("ExternalClient/{}", cloud.partition());
     let status = async |token: &str| cloud.call(token, Method::GET, &path, None).await.status().as_u16();
     assert_eq!(status(&text(&tokens, "access_token")).await, 200);
     assert_eq!(status(&text(&tokens, "id_token")).await, 401);
+    assert_eq!(status(&text(&of_bob, "access_token")).await, 403, "he administers nothing");
 }
 
 #[tokio::test]

@@ -258,6 +258,15 @@ impl Visitor {
         page.location().unwrap_or_else(|| panic!("{} {}", page.status, page.html))
     }
 
+    /// The code that somebody else's consent gives.
+    pub async fn code_of(&mut self, person: (&str, &str), parameters: Pairs<'_>) -> String {
+        let page = self.begin(parameters).await;
+        let page = self.log_in(&page, person).await;
+        let page = self.follow(page).await;
+        let page = self.decide(&page, "allow").await;
+        query(&page.location().unwrap())["code"].clone()
+    }
+
     pub async fn code(&mut self, parameters: Pairs<'_>) -> String {
         query(&self.allow(parameters).await)["code"].clone()
     }

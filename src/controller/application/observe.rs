@@ -24,6 +24,7 @@ use crate::domain::observed::{
 };
 use crate::domain::outputs::{self, SeenOutput};
 use crate::domain::registration::{ClientId, Listed, Registered};
+use crate::domain::upkeep::is_held_back;
 use crate::domain::validate::desired;
 use crate::server::{AuthorizationServer as _, Lane, ServerError};
 
@@ -138,7 +139,8 @@ async fn registration(
     now: Timestamp,
 ) -> RegistrationSeen {
     // What a sweep has found comes out of its own share of the server's budget.
-    let lane = if suspect { Lane::Resync } else { Lane::User };
+    let unchanged = app.status.as_ref().is_some_and(|status| status.observed_generation == app.metadata.generation);
+    let lane = if suspect || (unchanged && is_held_back(app)) { Lane::Resync } else { Lane::User };
     let looked = match look(app, outputs, suspect, now) {
         Look::Nothing => Ok(match status_client_id(app) {
             Some(id) => RegistrationSeen::Unread(id),

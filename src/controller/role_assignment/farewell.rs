@@ -95,13 +95,9 @@ pub async fn remove(
     server: &Server,
     ctx: &Context,
 ) -> Result<bool, Finding> {
-    match tokio::time::timeout(PATIENCE, remove_now(object, seen, keepers, server, ctx)).await {
-        Ok(removed) => removed,
-        Err(_) => {
-            let message = "the tenant does not answer in time";
-            Err(Finding::passing(Reason::ServerTimeout, message, Retry::Backoff))
-        }
-    }
+    let removed = tokio::time::timeout(PATIENCE, remove_now(object, seen, keepers, server, ctx)).await;
+    let late = || Finding::passing(Reason::ServerTimeout, "the tenant does not answer in time", Retry::Backoff);
+    removed.unwrap_or_else(|_| Err(late()))
 }
 
 async fn remove_now(
@@ -135,7 +131,11 @@ async fn is_ours(object: &RoleAssignment, record: &Record, seen: &Seen, server: 
     if observe::is_proven(object, record, server) {
         return Ok(true);
     }
-    let Some(admitted) = seen.application.as_deref().and_then(Admitted::in_passing) else { return Ok(false) };
+    // Neither is there to be asked: to let go would leave the roles where they are without a word.
+    let Some(admitted) = seen.application.as_deref().and_then(Admitted::in_passing) else {
+        let message = "status.principalId cannot be proven to be the operator's word, because its own credentials were replaced since, and the application is gone";
+        return Err(Finding::passing(Reason::PrincipalNotFound, message, Retry::Backoff));
+    };
     match observe::identity(object, &admitted, server, Lane::User).await {
         Ok(principal) => Ok(record.principal.as_ref() == Some(&principal)),
         Err(finding) if finding.reason == Reason::PrincipalNotFound => Ok(false),

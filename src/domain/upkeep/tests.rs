@@ -111,3 +111,32 @@ fn a_failed_look_is_tried_again_because_there_may_be_something_to_repair() {
     let lagging = without("OR.Queues").registration(RegistrationSeen::Lagging(ClientId::new("id-9")));
     assert_eq!(validate(&app, &lagging, NOON).err().map(|refusal| refusal.finding.stalled), Some(false));
 }
+
+#[test]
+fn a_scope_that_nobody_knows_does_not_keep_one_that_was_withdrawn() {
+    let (mut app, actual) = two_scopes();
+    app.spec.resources[0].application_scopes = vec!["OR.Queues".into(), "OR.Bogus".into()];
+    let restricted = |allowed: &[&str]| {
+        let mut server = crate::domain::fixtures::server();
+        server.spec.allowed_scopes = Some(allowed.iter().map(ToString::to_string).collect());
+        Observed { server: Some(Arc::new(server)), ..observed() }.present(actual.clone())
+    };
+    // The registration still has OR.Default, which the owner does not allow any more.
+    let refused = validate(&app, &restricted(&["OR.Queues"]), NOON);
+    assert!(refused.is_err(), "no credential is kept for what was withdrawn");
+    let bogus_is_not_allowed = validate(&app, &restricted(&["OR.Queues", "OR.Default"]), NOON);
+    assert!(bogus_is_not_allowed.is_err(), "nor for what is not allowed, known or not");
+    assert!(validate(&app, &restricted(&["OR.*"]), NOON).is_ok_and(|valid| valid.held_back.is_some()));
+}
+
+#[test]
+fn an_edit_that_cannot_be_brought_about_takes_nothing_out_of_what_is_published() {
+    let (mut app, mut actual) = two_scopes();
+    actual.redirect_uris = ["https://old.example.com/callback".to_owned()].into();
+    app.spec.resources[0].application_scopes = vec!["OR.Queue".into(), "OR.Default".into()];
+    app.spec.redirect_uris = vec!["https://new.example.com/callback".into()];
+    let valid = validate(&app, &observed().present(actual.clone()), NOON).expect("held back");
+    assert!(valid.held_back.is_some());
+    assert_eq!(valid.desired.scopes, actual.scopes);
+    assert_eq!(valid.redirect_uris, ["https://old.example.com/callback"]);
+}

@@ -35,7 +35,7 @@ pub async fn create(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, Json<ApplicationAnswer>), ApiError> {
-    caller.require_any(WRITE)?;
+    caller.require_administration(&cloud, WRITE).await?;
     let request: CreateRequest = json(&headers, &body)?;
     let partition = request.partition_global_id.ok_or_else(|| ApiError::required("partitionGlobalId"))?;
     cloud.require_partition(&partition)?;
@@ -65,7 +65,7 @@ pub async fn list(
     caller: Caller,
     Path(path): Path<PartitionPath>,
 ) -> Result<Json<Vec<ApplicationAnswer>>, ApiError> {
-    caller.require_any(READ)?;
+    caller.require_administration(&cloud, READ).await?;
     cloud.require_partition(&path.partition)?;
     let applications = cloud.store.read(applications::list).await?;
     let answer = |application| ApplicationAnswer::new(application, None, &cloud.catalogue);
@@ -78,7 +78,7 @@ pub async fn read(
     caller: Caller,
     Path(path): Path<ClientPath>,
 ) -> Result<Json<ApplicationAnswer>, ApiError> {
-    caller.require_any(READ)?;
+    caller.require_administration(&cloud, READ).await?;
     cloud.require_partition(&path.partition)?;
     let found = cloud.store.read(move |store| applications::find(store, &path.client.to_ascii_lowercase())).await?;
     let application = found.ok_or(ApiError::NotFound)?;
@@ -94,7 +94,7 @@ pub async fn replace(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<ApplicationAnswer>, ApiError> {
-    caller.require_any(WRITE)?;
+    caller.require_administration(&cloud, WRITE).await?;
     cloud.require_partition(&path.partition)?;
     let request: RegistrationRequest = json(&headers, &body)?;
     let id = path.client.to_ascii_lowercase();
@@ -113,7 +113,7 @@ pub async fn delete(
     caller: Caller,
     Path(path): Path<ClientPath>,
 ) -> Result<StatusCode, ApiError> {
-    caller.require_any(WRITE)?;
+    caller.require_administration(&cloud, WRITE).await?;
     cloud.require_partition(&path.partition)?;
     let id = path.client.to_ascii_lowercase();
     let deleted = cloud.store.write(move |store| applications::delete(store, &id)).await?;

@@ -30,7 +30,7 @@ pub async fn generate(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<SecretAnswer>, ApiError> {
-    caller.require_any(WRITE_SECRETS)?;
+    caller.require_administration(&cloud, WRITE_SECRETS).await?;
     let request: GenerateSecretRequest = json(&headers, &body)?;
     let partition = request.partition_global_id.ok_or_else(|| ApiError::required("partitionGlobalId"))?;
     cloud.require_partition(&partition)?;
@@ -64,7 +64,7 @@ pub async fn delete(
     caller: Caller,
     Path(path): Path<SecretPath>,
 ) -> Result<StatusCode, ApiError> {
-    caller.require_any(WRITE_SECRETS)?;
+    caller.require_administration(&cloud, WRITE_SECRETS).await?;
     cloud.require_partition(&path.partition)?;
     let id: i64 = path.secret.parse().map_err(|_| ApiError::not_valid("secretId", &path.secret))?;
     let deleted = cloud.store.write(move |store| applications::delete_secret(store, id)).await?;
