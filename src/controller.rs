@@ -77,7 +77,7 @@ pub struct Context {
     pub retries: Retries,
     /// Secrets that a server gave out and that no object carries yet, by the application's UID.
     held: Mutex<HashMap<String, (ClientId, Arc<Credential>)>>,
-    /// A digest of the status that this process wrote last for each application (by UID): the cache may be older.
+    /// A digest of the status that this process wrote last for each application and assignment (by UID): the cache may be older.
     told: Mutex<HashMap<String, u64>>,
     /// Since when searches for the outcome of an intent (by its time) have found nothing, by the application's UID.
     empty: Mutex<HashMap<String, (Timestamp, Timestamp)>>,
@@ -125,6 +125,11 @@ impl Context {
 
     pub fn tell(&self, uid: &str, digest: u64) {
         locked(&self.told).insert(uid.to_owned(), digest);
+    }
+
+    /// Nothing is said of this object any more.
+    pub fn say_no_more(&self, uid: &str) {
+        locked(&self.told).remove(uid);
     }
 
     /// All is as it should be: what was only kept to find out is forgotten.
@@ -277,7 +282,7 @@ impl Context {
         self.retries.forget(uid);
         self.let_go(uid);
         self.clear_suspicion(uid);
-        locked(&self.told).remove(uid);
+        self.say_no_more(uid);
         self.at_rest(uid);
         let key = server_key(app);
         let server = self.servers.get(&key);

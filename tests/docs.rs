@@ -48,6 +48,7 @@ fn touch_all(metrics: &Metrics) {
     metrics.budget_remaining.get_or_create(&ServerMethod { server: server(), method: "GET" }).set(1);
     metrics.last_sweep.get_or_create(&ServerLabel { server: server() }).set(1.0);
     metrics.applications.get_or_create(&Readiness { server: server(), ready: "True" }).set(1);
+    metrics.role_assignments.get_or_create(&Readiness { server: server(), ready: "True" }).set(1);
     metrics.watch_failures.get_or_create(&kind).inc();
     metrics.undecodable.get_or_create(&kind).inc();
 }

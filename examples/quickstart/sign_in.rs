@@ -9,7 +9,6 @@ use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use url::Url;
-use uuid::Uuid;
 
 use crate::checks::Checks;
 use crate::progress::heading;
@@ -19,9 +18,15 @@ use crate::token;
 /// The person that the stand-in knows.
 pub const EMAIL: &str = "ada@acme.example";
 
+/// A text that nobody can guess.
+#[allow(clippy::disallowed_methods, reason = "nobody has to choose it here")]
+fn random() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
 /// A person for the stand-in, with a password that nobody has seen before.
 pub fn person() -> (String, String) {
-    let password = Uuid::new_v4().to_string();
+    let password = random();
     let yaml = format!("- email: {EMAIL}\n  name: Ada Lovelace\n  password: {password}\n  administrator: true\n");
     (yaml, password)
 }
@@ -29,8 +34,8 @@ pub fn person() -> (String, String) {
 pub async fn show(details: &BTreeMap<String, String>, password: &str, checks: &mut Checks) -> Result<()> {
     heading("A person signs in to onboarding-desktop: authorization code with PKCE, no secret");
     let of = |key: &str| details.get(key).map(String::as_str).context(format!("the ConfigMap has no key {key}"));
-    let (client_id, redirect, state) = (of("client-id")?, of("redirect-uri")?, Uuid::new_v4().to_string());
-    let verifier = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+    let (client_id, redirect, state) = (of("client-id")?, of("redirect-uri")?, random());
+    let verifier = format!("{}{}", random(), random());
     let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(&verifier));
     let scope = format!("{} openid offline_access", of("user-scope")?);
     let mut authorize = Url::parse(of("authorization-uri")?).context("authorization-uri")?;

@@ -129,7 +129,8 @@ pub struct RoleAssignmentStatus {
     /// The folders listed, and those listed before in which something is still assigned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["path".into()]))]
+    // One writer, one list: what somebody else put into it must not stay in pieces.
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub folders: Vec<FolderStatus>,
     /// Ready: everything is as listed. Permitted: the roles are assigned. Drifted: something differs. Reconciling: work
     /// is under way. Stalled: only a person can help.

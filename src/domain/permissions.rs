@@ -17,7 +17,9 @@ mod report;
 
 pub use assess::{Assessment, Known, Step, View, assess, departure};
 pub use judge::Refusal;
-pub use report::{Outcome, changes, finding, status};
+#[cfg(test)]
+pub use report::status;
+pub use report::{Outcome, changes, finding, next_status};
 
 /// The finalizer of an assignment that has, or may have, roles to take away.
 pub const FINALIZER: &str = "extapp.dev/permissions";

@@ -75,9 +75,10 @@ async fn sweeps_stay_within_the_budget_and_leave_room_for_an_edit() -> Result<()
     for number in 0..3 {
         let name = format!("app-{number}");
         office.register(&name).await?;
-        let folders: String = (number * 8..number * 8 + 8)
+        let folders: Vec<String> = (number * 8..number * 8 + 8)
             .map(|folder| format!("  - {{path: F{folder}, roles: [{READER}]}}\n"))
             .collect();
+        let folders = folders.concat();
         office.world.permit(&name, &name, &format!("  folders:\n{folders}")).await?;
     }
     for number in 0..3 {

@@ -12,7 +12,7 @@ use crate::controller::servers::{Connection, Server, finding};
 use crate::domain::observed::{Finding, Retry};
 use crate::domain::permissions::{
     Admitted, Assessment, FINALIZER, Outcome, Record, Refusal, Seen, Step, assess, changes, gate, has_finalizer,
-    observes, status,
+    observes,
 };
 use crate::domain::reason::Reason;
 use crate::domain::registration::PrincipalId;
@@ -87,10 +87,8 @@ async fn perform(
 ) -> Result<Result<(), Failure>, Error> {
     if assessment.steps.contains(&Step::Record) {
         let begun = Outcome::Begun(Box::new(assessment.clone()));
-        if let Some(status) = status(object, &begun, ctx.now()) {
-            // On the version that was read: of two operators, one loses.
-            ctx.kubernetes().status(object, &status, object.metadata.resource_version.as_deref()).await?;
-        }
+        // On the version that was read: of two operators, one loses.
+        super::report::write(object, &begun, object.metadata.resource_version.as_deref(), ctx).await?;
     }
     let path = |id: FolderId| assessment.folders.iter().find(|folder| folder.id == Some(id)).map(|folder| &folder.path);
     let work = Work { object, principal: &assessment.principal, server };

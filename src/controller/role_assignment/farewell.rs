@@ -12,11 +12,11 @@ use crate::api::common::DeletionPolicy;
 use crate::controller::Context;
 use crate::controller::application::Error;
 use crate::controller::events::Tone;
-use crate::controller::kubernetes::{is_conflict, is_not_found};
+use crate::controller::kubernetes::is_conflict;
 use crate::controller::servers::{Server, ServerKey};
 use crate::domain::farewell::{patience, policy};
 use crate::domain::observed::{Finding, Retry, observes, wants_abandon};
-use crate::domain::permissions::{Admitted, FINALIZER, Outcome, Record, Seen, departure, has_finalizer, holds, status};
+use crate::domain::permissions::{Admitted, FINALIZER, Outcome, Record, Seen, departure, has_finalizer, holds};
 use crate::domain::reason::Reason;
 use crate::domain::validate::{answering, open_for};
 use crate::server::{Lane, Permissions as _};
@@ -74,11 +74,13 @@ async fn tell_waiting(object: &RoleAssignment, finding: &Finding, ctx: &Context)
         crate::api::ABANDON
     );
     let waiting = Finding { message, stalled: false, ..finding.clone() };
-    let Some(next) = status(object, &Outcome::Refused(waiting.clone()), ctx.now()) else { return Ok(()) };
-    match ctx.kubernetes().status(object, &next, object.metadata.resource_version.as_deref()).await {
-        Err(error) if !is_not_found(&error) && !is_conflict(&error) => return Err(error.into()),
-        Err(_) => return Ok(()),
-        Ok(()) => {}
+    let refused = Outcome::Refused(waiting.clone());
+    match super::report::write(object, &refused, object.metadata.resource_version.as_deref(), ctx).await {
+        // Somebody wrote meanwhile: the watch brings the new version.
+        Err(Error::Kubernetes(error)) if is_conflict(&error) => return Ok(()),
+        Ok(false) => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(true) => {}
     }
     if is_news(object, &waiting) {
         ctx.events.publish(object, Tone::Warning, waiting.reason, &waiting.message);

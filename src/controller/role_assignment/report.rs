@@ -3,10 +3,11 @@
 use crate::api::RoleAssignment;
 use crate::controller::Context;
 use crate::controller::application::Error;
+use crate::controller::changes::digest;
 use crate::controller::events::Tone;
 use crate::controller::kubernetes::is_not_found;
 use crate::domain::observed::Finding;
-use crate::domain::permissions::{Outcome, finding, status};
+use crate::domain::permissions::{Outcome, finding, next_status};
 use crate::domain::reason::Reason;
 use crate::metrics::Ended;
 
@@ -15,12 +16,10 @@ pub async fn report(object: &RoleAssignment, outcome: &Outcome, ctx: &Context) -
     if let Some(found) = &found {
         ctx.metrics.findings.get_or_create(&Ended { reason: found.reason.as_str() }).inc();
     }
-    let Some(status) = status(object, outcome, ctx.now()) else { return Ok(()) };
     // What nothing was done for must not replace what another process has done and said meanwhile.
     let version = matches!(outcome, Outcome::Refused(_)).then(|| object.metadata.resource_version.clone()).flatten();
-    match ctx.kubernetes().status(object, &status, version.as_deref()).await {
-        Err(error) if !is_not_found(&error) => return Err(error.into()),
-        _ => {}
+    if !write(object, outcome, version.as_deref(), ctx).await? {
+        return Ok(());
     }
     if let Some(found) = found.filter(|found| is_news(object, found)) {
         let quiet = matches!(found.reason, Reason::Suspended | Reason::ApplicationNotReady);
@@ -28,6 +27,29 @@ pub async fn report(object: &RoleAssignment, outcome: &Outcome, ctx: &Context) -
         ctx.events.publish(object, tone, found.reason, &found.message);
     }
     Ok(())
+}
+
+/// Writes the status where it says something else; gives back whether it did. The cache may be older than what this
+/// process wrote last: then equal is not enough.
+pub async fn write(
+    object: &RoleAssignment,
+    outcome: &Outcome,
+    version: Option<&str>,
+    ctx: &Context,
+) -> Result<bool, Error> {
+    let status = next_status(object, outcome, ctx.now());
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
+    let said = digest(&serde_json::to_string(&status).unwrap_or_default());
+    if object.status.as_ref() == Some(&status) && !ctx.told_otherwise(uid, said) {
+        return Ok(false);
+    }
+    match ctx.kubernetes().status(object, &status, version).await {
+        Err(error) if !is_not_found(&error) => Err(error.into()),
+        _ => {
+            ctx.tell(uid, said);
+            Ok(true)
+        }
+    }
 }
 
 /// Whether the status does not say it yet.

@@ -78,6 +78,7 @@ pub fn forget(object: &RoleAssignment, context: &Context) {
     let Some(uid) = object.metadata.uid.as_deref() else { return };
     context.retries.forget(uid);
     context.clear_suspicion(uid);
+    context.say_no_more(uid);
     if let Some(key) = context.server_of(object) {
         context.servers.get(&key).permit_turns.forget(&ObjectRef::from_obj(object));
     }

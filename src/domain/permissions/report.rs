@@ -55,7 +55,14 @@ fn refused(assessment: &Assessment) -> Option<Finding> {
 }
 
 /// The status after a pass; `None` where it already says so.
+#[cfg(test)]
 pub fn status(object: &RoleAssignment, outcome: &Outcome, now: Timestamp) -> Option<RoleAssignmentStatus> {
+    let next = next_status(object, outcome, now);
+    (object.status.as_ref() != Some(&next)).then_some(next)
+}
+
+/// The status after a pass.
+pub fn next_status(object: &RoleAssignment, outcome: &Outcome, now: Timestamp) -> RoleAssignmentStatus {
     let old = object.status.clone().unwrap_or_default();
     let mut next = RoleAssignmentStatus { observed_generation: object.metadata.generation, ..old.clone() };
     let found = finding(outcome);
@@ -77,7 +84,7 @@ pub fn status(object: &RoleAssignment, outcome: &Outcome, now: Timestamp) -> Opt
         }
     };
     next.conditions = conditions(&old.conditions, &wanted, object.metadata.generation, now);
-    (object.status.as_ref() != Some(&next)).then_some(next)
+    next
 }
 
 /// How far the work has come.
