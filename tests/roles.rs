@@ -18,6 +18,11 @@ mod scale;
 const READER: &str = "Queue Reader";
 const WRITER: &str = "Queue Writer";
 
+/// The role to read in Shared/Finance, and nothing else.
+fn in_finance() -> String {
+    format!("  folders: [{{path: Shared/Finance, roles: [{READER}]}}]\n")
+}
+
 /// A world with an application `worker` that can be given roles, and two folders to give them in.
 pub struct Office {
     pub world: World,
@@ -37,6 +42,12 @@ impl Office {
         let office = Self { world, finance, people };
         office.register("worker").await?;
         Ok(office)
+    }
+
+    /// Lets an application read in Shared/Finance.
+    pub async fn permit_finance(&self, name: &str) -> Result<RoleAssignment> {
+        self.world.permit(name, name, &in_finance()).await?;
+        self.world.until_permitted(name).await
     }
 
     /// Registers an application whose only scope is the one for roles.
@@ -153,11 +164,7 @@ async fn a_role_holds_below_its_folder_and_a_folder_with_an_awkward_name_is_foun
 #[tokio::test]
 async fn folders_that_were_never_listed_are_not_touched() -> Result<()> {
     let office = Office::new("roles-foreign", Variations::default()).await?;
-    office
-        .world
-        .permit("worker", "worker", &format!("  folders: [{{path: Shared/Finance, roles: [{READER}]}}]\n"))
-        .await?;
-    office.world.until_permitted("worker").await?;
+    office.permit_finance("worker").await?;
     let tenant = office.tenant().await?;
     let user = tenant.user("worker").await?;
     tenant.assign(user, office.people, &[tenant.role_id(READER).await?]).await?;
@@ -174,11 +181,7 @@ async fn folders_that_were_never_listed_are_not_touched() -> Result<()> {
 #[tokio::test]
 async fn roles_go_before_the_registration_and_both_go_with_their_objects() -> Result<()> {
     let office = Office::new("roles-order", Variations::default()).await?;
-    office
-        .world
-        .permit("worker", "worker", &format!("  folders: [{{path: Shared/Finance, roles: [{READER}]}}]\n"))
-        .await?;
-    office.world.until_permitted("worker").await?;
+    office.permit_finance("worker").await?;
     let home = office.world.home.name();
     let writes_before = office.world.cloud.access_log()?.len();
     office.world.applications(home).delete("worker", &DeleteParams::default()).await?;
@@ -202,11 +205,7 @@ async fn roles_go_before_the_registration_and_both_go_with_their_objects() -> Re
 #[tokio::test]
 async fn objects_that_are_deleted_together_all_go() -> Result<()> {
     let office = Office::new("roles-together", Variations::default()).await?;
-    office
-        .world
-        .permit("worker", "worker", &format!("  folders: [{{path: Shared/Finance, roles: [{READER}]}}]\n"))
-        .await?;
-    office.world.until_permitted("worker").await?;
+    office.permit_finance("worker").await?;
     let home = office.world.home.name();
     office.world.applications(home).delete("worker", &DeleteParams::default()).await?;
     office.delete("worker").await?;
@@ -260,11 +259,7 @@ async fn an_installation_of_ones_own_takes_the_other_assign_action() -> Result<(
     // The operator believes to speak to the cloud, and has to find out.
     let cloud = vec!["--deployment".into(), "AutomationSuite".into()];
     let office = Office::new("roles-suite", Variations { cloud, ..Variations::default() }).await?;
-    office
-        .world
-        .permit("worker", "worker", &format!("  folders: [{{path: Shared/Finance, roles: [{READER}]}}]\n"))
-        .await?;
-    office.world.until_permitted("worker").await?;
+    office.permit_finance("worker").await?;
     assert!(office.workload("worker").await?.reads(office.finance).await?);
     Ok(())
 }

@@ -4,13 +4,9 @@ use extapp::api::{ABANDON, RoleAssignment};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
-use super::{Office, READER};
+use super::{Office, READER, in_finance};
 use crate::support::world::{LIMIT, Variations, ready};
 use crate::support::{Context, Result, eventually};
-
-fn finance() -> String {
-    format!("  folders: [{{path: Shared/Finance, roles: [{READER}]}}]\n")
-}
 
 fn says(object: &RoleAssignment, reason: &str) -> bool {
     object.status.iter().flat_map(|status| &status.conditions).any(|c| c.type_ == "Ready" && c.reason == reason)
@@ -20,8 +16,7 @@ fn says(object: &RoleAssignment, reason: &str) -> bool {
 async fn a_forged_status_takes_nothing_away_from_another_application() -> Result<()> {
     let office = Office::new("roles-forged", Variations::default()).await?;
     office.register("victim").await?;
-    office.world.permit("victim", "victim", &finance()).await?;
-    let victim = office.world.until_permitted("victim").await?.status.context("a status")?;
+    let victim = office.permit_finance("victim").await?.status.context("a status")?;
     office.world.permit("worker", "worker", "  roles: [Allow to be Automation User]\n").await?;
     let own = office.world.until_permitted("worker").await?.status.context("a status")?;
     // Everything that a status can say, the victim's own seal included.
@@ -47,8 +42,7 @@ async fn a_forged_status_takes_nothing_away_from_another_application() -> Result
 #[tokio::test]
 async fn a_404_of_something_in_between_is_not_taken_for_an_absence() -> Result<()> {
     let office = Office::new("roles-gateway", Variations::default()).await?;
-    office.world.permit("worker", "worker", &finance()).await?;
-    office.world.until_permitted("worker").await?;
+    office.permit_finance("worker").await?;
     let gateway = json!({"match": {"path_contains": "orchestrator_"}, "times": 1000, "action": "status:404"});
     office.world.cloud.faults(&gateway).await?;
     let api = office.world.role_assignments();
@@ -72,14 +66,13 @@ async fn a_404_of_something_in_between_is_not_taken_for_an_absence() -> Result<(
 async fn a_tenant_in_trouble_troubles_neither_applications_nor_settled_assignments() -> Result<()> {
     let server = "  driftInterval: 2s\n".into();
     let office = Office::new("roles-trouble", Variations { server, ..Variations::default() }).await?;
-    office.world.permit("worker", "worker", &finance()).await?;
-    office.world.until_permitted("worker").await?;
+    office.permit_finance("worker").await?;
     office.register("other").await?;
     // What the operator may not do any more is said; what only failed is as it was when it was last looked at.
     for (action, said) in [("status:503", "Ready"), ("status:401", "PermissionDenied"), ("close", "Ready")] {
         let fault = json!({"match": {"path_contains": "orchestrator_"}, "times": 1000, "action": action});
         office.world.cloud.faults(&fault).await?;
-        office.world.permit("other", "other", &finance()).await?;
+        office.world.permit("other", "other", &in_finance()).await?;
         let refused = |status: &extapp::api::RoleAssignmentStatus| {
             status.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "False")
         };
@@ -125,8 +118,7 @@ async fn a_folder_that_the_server_refuses_is_named_and_does_not_stand_in_the_way
 #[tokio::test]
 async fn a_server_is_not_deleted_while_roles_are_held_there() -> Result<()> {
     let office = Office::new("roles-server", Variations::default()).await?;
-    office.world.permit("worker", "worker", &finance()).await?;
-    office.world.until_permitted("worker").await?;
+    office.permit_finance("worker").await?;
     let home = office.world.home.name();
     let keep = Patch::Merge(json!({"spec": {"deletion": {"policy": "Retain"}}}));
     office.world.applications(home).patch("worker", &PatchParams::default(), &keep).await?;
@@ -152,8 +144,7 @@ async fn a_server_is_not_deleted_while_roles_are_held_there() -> Result<()> {
 async fn an_application_that_is_registered_anew_takes_its_roles_along() -> Result<()> {
     let server = "  driftInterval: 2s\n".into();
     let office = Office::new("roles-anew", Variations { server, ..Variations::default() }).await?;
-    office.world.permit("worker", "worker", &finance()).await?;
-    let before = office.world.until_permitted("worker").await?.status.unwrap_or_default();
+    let before = office.permit_finance("worker").await?.status.unwrap_or_default();
     let id = before.client_id.clone().context("a client id")?;
     office.world.delete_registration(&id).await?;
     office
