@@ -108,12 +108,9 @@ pub fn key_of(object: &AuthorizationServer) -> ServerKey {
 
 /// A digest of all of the spec that matters to applications: how often drift is looked for does not.
 fn terms(object: &AuthorizationServer) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
     let mut spec = object.spec.clone();
     spec.drift_interval = None;
-    let mut hasher = DefaultHasher::new();
-    serde_json::to_string(&spec).unwrap_or_default().hash(&mut hasher);
-    hasher.finish()
+    super::changes::digest(&serde_json::to_string(&spec).unwrap_or_default())
 }
 
 fn suspended() -> Finding {

@@ -13,7 +13,6 @@ use super::servers::Server;
 use crate::api::RoleAssignment;
 use crate::domain::observed::{Finding, Retry, ServerSeen};
 use crate::domain::permissions::{Outcome, finding, gate, has_finalizer, observes, was_settled};
-use crate::domain::reason::Reason;
 
 mod execute;
 mod farewell;
@@ -49,7 +48,7 @@ pub async fn reconcile(object: Arc<RoleAssignment>, ctx: Arc<Context>) -> Result
         Ok(admitted) => admitted,
         Err(finding) => {
             let outcome = farewell::withdraw(&object, &seen, finding, server, &ctx).await;
-            return settle(&object, outcome, &ctx).await;
+            return settle(&object, Ok(outcome), &ctx).await;
         }
     };
     let settled = was_settled(&object, &admitted.client_id) && (observes(&object) || has_finalizer(&object));
@@ -86,19 +85,17 @@ async fn settle(
     outcome: Result<Outcome, Error>,
     ctx: &Context,
 ) -> Result<(Action, &'static str), Error> {
-    let outcome = match outcome {
-        // Somebody wrote meanwhile: look again.
-        Err(Error::Kubernetes(error)) if is_conflict(&error) => {
-            return Ok((Action::requeue(Duration::from_millis(200)), "waiting"));
-        }
-        other => other?,
+    let told = async {
+        let outcome = outcome?;
+        report::report(object, &outcome, ctx).await?;
+        Ok(next(object, &outcome, ctx))
     };
-    match report::report(object, &outcome, ctx).await {
+    match told.await {
+        // Somebody wrote meanwhile: look again.
         Err(Error::Kubernetes(error)) if is_conflict(&error) => {
             Ok((Action::requeue(Duration::from_millis(200)), "waiting"))
         }
-        Err(error) => Err(error),
-        Ok(()) => Ok(next(object, &outcome, ctx)),
+        other => other,
     }
 }
 
@@ -118,9 +115,6 @@ fn next(object: &RoleAssignment, outcome: &Outcome, ctx: &Context) -> (Action, &
     match outcome {
         Outcome::Begun(_) => (ctx.retries.action(uid, Retry::Backoff), "waiting"),
         Outcome::Failed(_, finding) => (again(finding), "failed"),
-        Outcome::Refused(finding) | Outcome::Withdrawn(finding) if finding.reason == Reason::Suspended => {
-            (again(finding), "waiting")
-        }
         Outcome::Refused(finding) | Outcome::Withdrawn(finding) => {
             (again(finding), if finding.stalled { "refused" } else { "waiting" })
         }

@@ -33,8 +33,6 @@ pub struct Seen {
     pub server: Option<Arc<AuthorizationServer>>,
     pub admitted: bool,
     pub seen: ServerSeen,
-    /// Other assignments of the same application and tenant that stay.
-    pub rivals: Vec<Arc<RoleAssignment>>,
 }
 
 /// An application that roles may be given to. It can only come out of [`gate`].
@@ -105,7 +103,8 @@ fn suitable(app: &ExternalApplication) -> Result<(), Finding> {
     Err(Finding::stalled(Reason::ApplicationUnsuitable, message))
 }
 
-fn is_registered(app: &ExternalApplication) -> bool {
+/// Whether the application says that its registration is there.
+pub fn is_registered(app: &ExternalApplication) -> bool {
     app.status
         .iter()
         .flat_map(|status| &status.conditions)

@@ -217,6 +217,15 @@ fn achieved_conditions<'a>(valid: &Valid, achieved: &Achieved, failure: Option<&
     wanted
 }
 
+/// Whether the condition Ready does not say yet what was found.
+pub fn is_news(conditions: &[Condition], finding: &Finding) -> bool {
+    !conditions.iter().any(|condition| {
+        condition.type_ == "Ready"
+            && condition.reason == finding.reason.as_str()
+            && condition.message == finding.message
+    })
+}
+
 /// Reconciling while the operator goes on by itself, Stalled while only a person can help, neither when all is well.
 pub(super) fn progress<'a>(failure: Option<&Finding>) -> [Wanted<'a>; 2] {
     let said = |finding: &Finding| (true, finding.reason, finding.message.clone());

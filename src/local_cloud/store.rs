@@ -14,6 +14,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 pub mod applications;
+#[cfg(test)]
+mod fixtures;
 pub mod grants;
 pub mod orchestrator;
 pub mod people;

@@ -3,12 +3,13 @@
 use super::Error;
 use crate::api::{ExternalApplication, ExternalApplicationStatus};
 use crate::controller::Context;
+use crate::controller::changes;
 use crate::controller::events::Tone;
 use crate::controller::kubernetes::{is_conflict, is_not_found};
 use crate::domain::observed::{Finding, Observed, status_client_id};
 use crate::domain::reason::Reason;
 use crate::domain::registration::ClientId;
-use crate::domain::status::{Outcome, application};
+use crate::domain::status::{self, Outcome, application};
 use crate::metrics::Ended;
 
 pub async fn report(app: &ExternalApplication, seen: &Observed, outcome: &Outcome, ctx: &Context) -> Result<(), Error> {
@@ -73,10 +74,7 @@ pub fn contradicted(app: &ExternalApplication, ctx: &Context) -> bool {
 }
 
 fn digest(status: &ExternalApplicationStatus) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    serde_json::to_string(status).unwrap_or_default().hash(&mut hasher);
-    hasher.finish()
+    changes::digest(&serde_json::to_string(status).unwrap_or_default())
 }
 
 fn finding(outcome: &Outcome) -> Option<&Finding> {
@@ -90,9 +88,5 @@ fn finding(outcome: &Outcome) -> Option<&Finding> {
 
 /// Whether the status does not say it yet.
 pub fn is_news(app: &ExternalApplication, finding: &Finding) -> bool {
-    !app.status.iter().flat_map(|status| &status.conditions).any(|condition| {
-        condition.type_ == "Ready"
-            && condition.reason == finding.reason.as_str()
-            && condition.message == finding.message
-    })
+    status::is_news(app.status.as_ref().map_or(&[], |status| &status.conditions), finding)
 }

@@ -1,6 +1,6 @@
 //! Looking for drift: one list for all, and a bounded number of reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, PoisonError};
 
 use jiff::SignedDuration;
@@ -52,8 +52,9 @@ pub async fn sweep(server: &Server, asked: &Asked, ctx: &Context) {
 /// is not as listed looks again anyway.
 pub fn permits(server: &Server, ctx: &Context) {
     let mut permits = ctx.permits_at(&server.key);
-    let named = |tenant: &str| permits.iter().any(|object| object.spec.tenant == tenant);
-    server.tenants.retain(named, |uid| permits.iter().any(|object| object.metadata.uid.as_deref() == Some(uid)));
+    let named: HashSet<&str> = permits.iter().map(|object| object.spec.tenant.as_str()).collect();
+    let there: HashSet<&str> = permits.iter().filter_map(|object| object.metadata.uid.as_deref()).collect();
+    server.tenants.retain(|tenant| named.contains(tenant), |uid| there.contains(uid));
     permits.retain(|object| object.metadata.deletion_timestamp.is_none());
     let compared = |object: Arc<RoleAssignment>| Compared {
         tenant: object.spec.tenant.clone(),

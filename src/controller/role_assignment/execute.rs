@@ -1,5 +1,6 @@
 //! Doing: one step after the other, each of which may be done again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::farewell;
@@ -45,7 +46,7 @@ pub async fn enforce(
         Ok(looked) => looked,
         Err(finding) => return Ok(Outcome::Refused(finding)),
     };
-    let assessment = assess(object, admitted, known, &looked.view(), &seen.rivals);
+    let assessment = assess(object, admitted, known, &looked.view(), &observe::rivals(object, ctx));
     if observes(object) {
         return Ok(Outcome::Done(Box::new(assessment)));
     }
@@ -152,7 +153,7 @@ impl Work<'_> {
         for step in steps {
             match step {
                 Step::Record => {}
-                Step::Admit { .. } => admitted = Some(self.admit(step, &connection).await?),
+                Step::Admit { roles } => admitted = Some(self.admit(roles, &connection).await?),
                 Step::SetFolderRoles { user, folders } => {
                     let assignee = match user.or(admitted) {
                         Some(user) => Assignee::User(user),
@@ -175,8 +176,7 @@ impl Work<'_> {
     }
 
     /// Somebody may have been faster, perhaps this very request when it was sent before: then the user is there.
-    async fn admit(&self, step: &Step, connection: &Connection) -> Result<UserId, ServerError> {
-        let Step::Admit { roles } = step else { return Err(ServerError::NotFound) };
+    async fn admit(&self, roles: &BTreeSet<String>, connection: &Connection) -> Result<UserId, ServerError> {
         let client = &connection.client;
         match client.admit(self.tenant(), self.principal, roles).await {
             Err(refusal @ (ServerError::Conflict { .. } | ServerError::Rejected { .. })) => {

@@ -43,11 +43,10 @@ pub async fn depart(
     if !ends && super::too_early(server, ctx) {
         return Ok((Action::requeue(left), "waiting"));
     }
-    let finding = match remove(object, &seen, &seen.rivals, server, ctx).await {
+    let finding = match remove(object, &seen, &observe::rivals(object, ctx), server, ctx).await {
         Ok(removed) => {
             if removed {
-                let note = format!("what was assigned in tenant {} is taken away", object.spec.tenant);
-                ctx.events.publish(&**object, Tone::Normal, Reason::RolesRemoved, &note);
+                tell_removed(object, "", ctx);
             }
             return release(object, ctx).await;
         }
@@ -65,6 +64,11 @@ pub async fn depart(
     tell_waiting(object, &finding, ctx).await?;
     let uid = object.metadata.uid.as_deref().unwrap_or_default();
     Ok((ctx.retries.action_within(uid, finding.retry, left), "waiting"))
+}
+
+fn tell_removed(object: &RoleAssignment, why: &str, ctx: &Context) {
+    let note = format!("{why}what was assigned in tenant {} is taken away", object.spec.tenant);
+    ctx.events.publish(object, Tone::Normal, Reason::RolesRemoved, &note);
 }
 
 async fn tell_waiting(object: &RoleAssignment, finding: &Finding, ctx: &Context) -> Result<(), Error> {
@@ -153,21 +157,19 @@ pub async fn withdraw(
     finding: Finding,
     server: &Server,
     ctx: &Context,
-) -> Result<Outcome, Error> {
+) -> Outcome {
     if !holds(object) || !is_ending(object, seen, server).await {
-        return Ok(Outcome::Refused(finding));
+        return Outcome::Refused(finding);
     }
-    Ok(match remove(object, seen, &[], server, ctx).await {
+    match remove(object, seen, &[], server, ctx).await {
         Ok(removed) => {
             if removed {
-                let note =
-                    format!("the application goes: what was assigned in tenant {} is taken away", object.spec.tenant);
-                ctx.events.publish(object, Tone::Normal, Reason::RolesRemoved, &note);
+                tell_removed(object, "the application goes: ", ctx);
             }
             Outcome::Withdrawn(finding)
         }
         Err(obstacle) => Outcome::Refused(obstacle),
-    })
+    }
 }
 
 /// The application stands at another server now: what was assigned at the former one goes first. `None`: it does not.

@@ -26,9 +26,13 @@ pub fn around(object: &RoleAssignment, server: &Server, ctx: &Context) -> Seen {
 
 /// The same, where there is no server.
 pub fn nowhere(object: &RoleAssignment, ctx: &Context) -> Seen {
-    let rivals = ctx.role_assignments.state().into_iter().filter(|other| is_rival(object, other)).collect();
     let application = ctx.application_of(object);
-    Seen { application, server: None, admitted: false, seen: ServerSeen::Absent, rivals }
+    Seen { application, server: None, admitted: false, seen: ServerSeen::Absent }
+}
+
+/// Other assignments of the same application and tenant that stay. All are walked over: only where they are heard.
+pub fn rivals(object: &RoleAssignment, ctx: &Context) -> Vec<Arc<RoleAssignment>> {
+    ctx.role_assignments.state().into_iter().filter(|other| is_rival(object, other)).collect()
 }
 
 /// The tenant, as one decision needs it.

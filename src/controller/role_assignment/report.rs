@@ -9,6 +9,7 @@ use crate::controller::kubernetes::is_not_found;
 use crate::domain::observed::Finding;
 use crate::domain::permissions::{Outcome, finding, next_status};
 use crate::domain::reason::Reason;
+use crate::domain::status;
 use crate::metrics::Ended;
 
 pub async fn report(object: &RoleAssignment, outcome: &Outcome, ctx: &Context) -> Result<(), Error> {
@@ -54,9 +55,5 @@ pub async fn write(
 
 /// Whether the status does not say it yet.
 pub fn is_news(object: &RoleAssignment, finding: &Finding) -> bool {
-    !object.status.iter().flat_map(|status| &status.conditions).any(|condition| {
-        condition.type_ == "Ready"
-            && condition.reason == finding.reason.as_str()
-            && condition.message == finding.message
-    })
+    status::is_news(object.status.as_ref().map_or(&[], |status| &status.conditions), finding)
 }

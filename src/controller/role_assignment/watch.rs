@@ -1,11 +1,13 @@
 //! Who is woken when an assignment, or the application of one, changes.
 
+use std::collections::HashSet;
+
 use kube::runtime::reflector::ObjectRef;
 
 use crate::api::{ExternalApplication, RoleAssignment};
 use crate::controller::Context;
 use crate::controller::changes::{self, digest};
-use crate::domain::permissions::{concern_the_same, has_finalizer, holds, was_settled};
+use crate::domain::permissions::{concern_the_same, has_finalizer, holds, is_registered, was_settled};
 
 /// What about an assignment is a reason to look: what people change, and that our finalizer was taken off.
 pub fn acted_on(object: &RoleAssignment) -> u64 {
@@ -16,7 +18,6 @@ pub fn acted_on(object: &RoleAssignment) -> u64 {
 /// A list came, perhaps in the place of events that were missed: those who wait for each other look again.
 pub fn listed(context: &Context) {
     for object in context.role_assignments.state() {
-        noticed(&object, context);
         context.permit_later(&object);
     }
     for app in context.applications.state() {
@@ -38,8 +39,6 @@ pub fn changed(object: &RoleAssignment, context: &Context) {
         context.permit_later(object);
     } else {
         context.wake_permit(object);
-    }
-    if !settled {
         look_at_rivals(object, context);
     }
 }
@@ -87,21 +86,26 @@ pub fn forget(object: &RoleAssignment, context: &Context) {
 /// What of an application matters to its assignments.
 pub fn matters(app: &ExternalApplication) -> u64 {
     let status = app.status.as_ref();
-    let registered = status.is_some_and(|status| {
-        status.conditions.iter().any(|condition| condition.type_ == "Registered" && condition.status == "True")
-    });
     digest(&(
         app.metadata.uid.as_ref(),
         app.metadata.generation,
         app.metadata.deletion_timestamp.is_some(),
         status.and_then(|status| status.client_id.as_ref()),
-        registered,
+        is_registered(app),
     ))
 }
 
-/// The application of some assignments changed: they look again.
-pub fn application_changed(app: &ExternalApplication, context: &Context) {
-    for object in context.permits_of(app) {
-        context.wake_permit(&object);
+/// Applications changed: their assignments look again. One walk over all assignments, however many a list has brought.
+pub fn applications_changed(changed: &[ObjectRef<ExternalApplication>], context: &Context) {
+    if changed.is_empty() {
+        return;
+    }
+    let changed: HashSet<(&str, &str)> =
+        changed.iter().map(|app| (app.namespace.as_deref().unwrap_or_default(), app.name.as_str())).collect();
+    for object in context.role_assignments.state() {
+        let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+        if changed.contains(&(namespace, object.spec.application_ref.name.as_str())) {
+            context.wake_permit(&object);
+        }
     }
 }

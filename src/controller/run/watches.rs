@@ -8,7 +8,7 @@ use futures::channel::mpsc::unbounded;
 use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::core::PartialObjectMeta;
-use kube::runtime::reflector;
+use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher::{self, Event};
 use kube::{Resource, ResourceExt};
 
@@ -47,12 +47,11 @@ pub fn applications(
         for app in changes.take(event).iter().filter_map(|reference| shared.applications.get(reference)) {
             changed(&app, &shared);
         }
-        for app in matters.take(event).iter().filter_map(|reference| shared.applications.get(reference)) {
-            role_assignment::watch::application_changed(&app, &shared);
-        }
+        let mut told = matters.take(event);
         if let Event::Delete(app) = event {
-            role_assignment::watch::application_changed(app, &shared);
+            told.push(ObjectRef::from_obj(app));
         }
+        role_assignment::watch::applications_changed(&told, &shared);
     };
     spawn.until_stopped("applications", filled(applications, events, each));
 }

@@ -61,7 +61,6 @@ fn seen(app: Option<ExternalApplication>) -> Seen {
         server: Some(Arc::new(server())),
         admitted: true,
         seen: ServerSeen::Usable(facts()),
-        rivals: Vec::new(),
     }
 }
 

@@ -221,30 +221,15 @@ fn grant(row: &Row<'_>) -> rusqlite::Result<Grant> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local_cloud::catalogue::ScopeType;
-    use crate::local_cloud::store::applications::{self, NewApplication, Registration};
+    use crate::local_cloud::store::applications;
+    use crate::local_cloud::store::fixtures::with_application;
     use crate::local_cloud::store::people::{self, Person};
-    use crate::local_cloud::store::schema;
 
     /// With an application `app` and a person `ada`.
     fn opened() -> Connection {
-        let mut connection = Connection::open_in_memory().unwrap();
-        connection.pragma_update(None, "foreign_keys", true).unwrap();
-        schema::migrate(&mut connection).unwrap();
-        let scopes = vec![("OR.Jobs".to_owned(), ScopeType::User)];
-        let registration = Registration { name: "app".to_owned(), redirect_uri: None, scopes };
-        let (id, administrator) = ("app".to_owned(), false);
-        let new = NewApplication {
-            directory_id: "app-in-the-directory".to_owned(),
-            id,
-            confidential: true,
-            administrator,
-            registration,
-            secret: None,
-        };
-        applications::insert(&connection, &new).unwrap();
+        let connection = with_application();
         let (id, email, name) = ("ada".to_owned(), "ada@acme.example".to_owned(), "Ada".to_owned());
-        people::insert(&connection, &Person { id, email, name, administrator }, "hash").unwrap();
+        people::insert(&connection, &Person { id, email, name, administrator: false }, "hash").unwrap();
         connection
     }
 

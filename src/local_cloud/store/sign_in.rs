@@ -152,27 +152,7 @@ pub fn answered(connection: &Connection, request: &SecretHash) -> Result<bool, S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local_cloud::catalogue::ScopeType;
-    use crate::local_cloud::store::applications::{self, NewApplication, Registration};
-    use crate::local_cloud::store::schema;
-
-    fn opened() -> Connection {
-        let mut connection = Connection::open_in_memory().unwrap();
-        schema::migrate(&mut connection).unwrap();
-        let scopes = vec![("OR.Jobs".to_owned(), ScopeType::User)];
-        let registration = Registration { name: "app".to_owned(), redirect_uri: None, scopes };
-        let (id, administrator) = ("app".to_owned(), false);
-        let new = NewApplication {
-            directory_id: "app-in-the-directory".to_owned(),
-            id,
-            confidential: true,
-            administrator,
-            registration,
-            secret: None,
-        };
-        applications::insert(&connection, &new).unwrap();
-        connection
-    }
+    use crate::local_cloud::store::fixtures::with_application;
 
     fn begin(connection: &Connection, name: &str, now: i64) {
         let pending = Pending { client: "app".to_owned(), details: "{}".to_owned(), must_sign_in: false };
@@ -187,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_requests_drives_out_the_oldest_and_fills_nothing() {
-        let store = opened();
+        let store = with_application();
         for index in 0..=MOST_REQUESTS {
             begin(&store, &index.to_string(), index);
         }

@@ -97,9 +97,7 @@ impl Permissions for Uipath {
             ("userName", ""),
             ("userType", wire::EXTERNAL_APPLICATION),
         ]);
-        let prepare = |_: Organization<'_>| Ok(Call::to(url.clone()).within(header.clone()));
-        let read = |reader: &Reader<'_>, answer: &Answer| reader.json::<i64>(answer);
-        let id = match self.session.call(operation::USER_ID, lane, prepare, read).await {
+        let id: i64 = match self.get(operation::USER_ID, lane, url, header).await {
             Ok(id) => id,
             // Nothing says whether this is the server's own word. The list is.
             Err(ServerError::NotFound) => {
@@ -110,17 +108,13 @@ impl Permissions for Uipath {
         };
         let (mut url, header) = self.address(tenant, &["odata", &format!("Users({id})")])?;
         url.query_pairs_mut().append_pair("$expand", "OrganizationUnits");
-        let prepare = |_: Organization<'_>| Ok(Call::to(url.clone()).within(header.clone()));
-        let read = |reader: &Reader<'_>, answer: &Answer| {
-            let user = reader.json::<UserRow>(answer)?.user();
-            let other = ServerError::Unintelligible { what: "another user than the one asked for" };
-            user.filter(|user| user.principal == *principal).ok_or(other)
+        let row: UserRow = match self.get(operation::USER, lane, url, header).await {
+            Ok(row) => row,
+            Err(ServerError::NotFound) => return Ok(None),
+            Err(error) => return Err(error),
         };
-        match self.session.call(operation::USER, lane, prepare, read).await {
-            Ok(user) => Ok(Some(user)),
-            Err(ServerError::NotFound) => Ok(None),
-            Err(error) => Err(error),
-        }
+        let asked_for = row.user().filter(|user| user.principal == *principal);
+        asked_for.map(Some).ok_or(ServerError::Unintelligible { what: "another user than the one asked for" })
     }
 
     async fn tenant(&self, tenant: &str, lane: Lane) -> Result<Tenant, ServerError> {
@@ -220,6 +214,17 @@ impl Uipath {
         self.session.paths.orchestrator(&self.session.organization, tenant, path).ok_or_else(unusable)
     }
 
+    async fn get<T: DeserializeOwned>(
+        &self,
+        operation: Operation,
+        lane: Lane,
+        url: Url,
+        header: Option<HeaderValue>,
+    ) -> Result<T, ServerError> {
+        let prepare = |_: Organization<'_>| Ok(Call::to(url.clone()).within(header.clone()));
+        self.session.call(operation, lane, prepare, |reader: &Reader<'_>, answer: &Answer| reader.json(answer)).await
+    }
+
     /// All rows of a list. How many come at once is the server's decision. A list that others change between two pages
     /// may lose rows, so it is read anew.
     async fn rows<T: DeserializeOwned>(
@@ -257,9 +262,7 @@ impl Uipath {
                 ("$top", &PAGE.to_string()),
                 ("$skip", &skip),
             ]);
-            let prepare = |_: Organization<'_>| Ok(Call::to(url.clone()).within(header.clone()));
-            let read = |reader: &Reader<'_>, answer: &Answer| reader.json::<Page<T>>(answer);
-            let page = self.session.call(operation, lane, prepare, read).await?;
+            let page: Page<T> = self.get(operation, lane, url, header).await?;
             if !rows.is_empty() && page.count() != length {
                 return Ok(None);
             }
@@ -281,9 +284,7 @@ impl Uipath {
             ("domain", readings::DIRECTORY_DOMAIN),
             ("prefix", name),
         ]);
-        let prepare = |_: Organization<'_>| Ok(Call::to(url.clone()).within(header.clone()));
-        let read = |reader: &Reader<'_>, answer: &Answer| reader.json::<Vec<SearchRow>>(answer);
-        self.session.call(operation::SEARCH, lane, prepare, read).await
+        self.get(operation::SEARCH, lane, url, header).await
     }
 
     /// One of two actions, by the kind of installation. The wrong one is refused in words that say nothing of it, so the
