@@ -253,6 +253,8 @@ pub fn seen_output(rendered: Rendered) -> SeenOutput {
         name: rendered.name,
         resource_version: "7".into(),
         ours: true,
+        given: false,
+        secret_type: None,
         content: rendered.content,
         labels: rendered.labels,
         annotations: rendered.annotations,

@@ -42,11 +42,18 @@ pub struct Standing {
     pub name: String,
     pub uid: String,
     pub resource_version: String,
+    /// Of a Secret: its type, which cannot be changed.
+    pub secret_type: Option<String>,
 }
 
 impl Standing {
     fn of(object: &SeenOutput) -> Self {
-        Self { name: object.name.clone(), uid: object.uid.clone(), resource_version: object.resource_version.clone() }
+        Self {
+            name: object.name.clone(),
+            uid: object.uid.clone(),
+            resource_version: object.resource_version.clone(),
+            secret_type: object.secret_type.clone(),
+        }
     }
 }
 
@@ -216,7 +223,14 @@ fn usable_secret(
         let value = info.value.as_ref()?;
         Some((info.id.clone(), ClientSecret::new(value.expose())))
     });
+    // What came with the registration is the one secret that it has, where it has one.
+    let only = actual.and_then(|actual| match actual.secrets.as_slice() {
+        [only] => Some(&only.id),
+        _ => None,
+    });
+    let given = seen.outputs.iter().filter_map(|output| Some((only?.clone(), output.given_secret(id)?)));
     published
+        .chain(given)
         .chain(held())
         .chain(shown)
         .filter(|(secret, value)| {

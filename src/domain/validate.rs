@@ -7,7 +7,7 @@ use super::intent::{Settlement, settle};
 use super::observed::{
     Finding, Observed, RegistrationSeen, Retry, ServerFacts, ServerSeen, observes, status_client_id, unsettled_intent,
 };
-use super::outputs::{self, Facts, ResolvedOutput};
+use super::outputs::{self, Facts, ResolvedOutput, SeenOutput};
 use super::reason::Reason;
 use super::registration::{ClientId, ClientType, Desired, Mark, Owner, Registered};
 use super::{scopes, settings, upkeep};
@@ -28,6 +28,8 @@ pub struct Valid {
     pub outputs: Vec<ResolvedOutput>,
     pub scopes: Vec<ScopeStatus>,
     pub observe_only: bool,
+    /// Whether the spec takes over a registration that others made.
+    pub adopts: bool,
     pub server: ServerFacts,
     /// The registration of a create whose answer was lost, where it is proven to be ours.
     pub taken_over: Option<ClientId>,
@@ -117,6 +119,7 @@ fn assemble(app: &ExternalApplication, server: ServerFacts, scopes: Vec<ScopeSta
         outputs: outputs::resolve(app),
         scopes,
         observe_only: observes(app),
+        adopts: app.spec.adopt.is_some(),
         server,
         taken_over: None,
         held_back: None,
@@ -248,7 +251,9 @@ fn outputs_can_be_written(valid: &Valid, seen: &Observed) -> Result<(), Finding>
     let wanted = |kind, name: &str| {
         valid.outputs.iter().any(|output| !output.immutable && output.kind == kind && output.name == name)
     };
-    match seen.outputs.iter().find(|object| !object.ours && wanted(object.kind, &object.name)) {
+    // Nothing is taken but with a registration that is adopted, and from somebody who gives it.
+    let taken = |object: &SeenOutput| object.ours || (valid.adopts && object.given);
+    match seen.outputs.iter().find(|object| !taken(object) && wanted(object.kind, &object.name)) {
         None => Ok(()),
         Some(foreign) => {
             let kind = match foreign.kind {
@@ -256,8 +261,10 @@ fn outputs_can_be_written(valid: &Valid, seen: &Observed) -> Result<(), Finding>
                 OutputKind::ConfigMap => "ConfigMap",
             };
             let message = format!(
-                "{kind} {} exists and does not belong to this application; it is left alone: remove it, or choose another name in spec.outputs",
-                foreign.name
+                "{kind} {} exists and does not belong to this application; it is left alone: remove it, or choose another name in spec.outputs; to hand it over with a registration that is adopted, annotate it with {}={}",
+                foreign.name,
+                crate::api::GIVEN_TO,
+                valid.name
             );
             Err(Finding::stalled(Reason::SecretConflict, message).looked_at_again())
         }

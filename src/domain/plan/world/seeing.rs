@@ -110,6 +110,8 @@ impl Object {
             uid: self.uid.clone(),
             resource_version: self.version.clone(),
             ours: self.ours,
+            given: false,
+            secret_type: None,
             content,
             labels: self.labels.clone(),
             annotations: self.annotations.clone(),
