@@ -75,7 +75,8 @@ pub trait AuthorizationServer {
         id: &ClientId,
         description: &str,
     ) -> impl Future<Output = Result<Credential, ServerError>> + Send;
-    /// Gone already counts as done.
+    /// Nobody gets a token with it any more. Gone already counts as done. Where a registration always has one secret,
+    /// another takes its place that nobody knows.
     fn remove_secret(&self, id: &ClientId, secret: &SecretId) -> impl Future<Output = Result<(), ServerError>> + Send;
 }
 

@@ -130,6 +130,10 @@ pub async fn the_secret_is_shown_once_and_works_until_it_is_replaced_or_removed<
                 authenticates(server, &id, second.secret.expose(), scope).await?,
                 "removing what is gone is harmless"
             );
+            for info in read(&stage, &id).await?.secrets {
+                server.remove_secret(&id, &info.id).await?;
+            }
+            assert!(!authenticates(server, &id, second.secret.expose(), scope).await?, "nobody knows the one there is");
         }
         Secrets::Several => {
             let second = server.add_secret(&id, &marker).await?;

@@ -33,7 +33,7 @@ const INTRODUCTION: &str = "\
 #    kubectl scale deployment hydra-maester --replicas=0
 # 2. kubectl apply --server-side -f this file
 # 3. kubectl wait --for=condition=Ready extapp --all --all-namespaces
-# 4. Start hydra-maester again, and delete the OAuth2Clients: their registrations stay (deletionPolicy orphan).
+# 4. Start hydra-maester again, and delete the OAuth2Clients: their registrations stay (deletionPolicy Orphan).
 ";
 
 /// One stream of YAML: remarks as comments, then what is to be applied.
@@ -140,8 +140,13 @@ impl<'a> Client<'a> {
         for uri in uris.iter().filter(|uri| !is_permitted(uri)) {
             self.remarks.push(format!("the redirect URI {uri} is refused: https, or http on loopback, and no `*`"));
         }
-        if self.access_token_lifespans().len() > 1 {
-            self.remarks.push("its access tokens have several lifespans: these stay as they are at Hydra".into());
+        for (field, lifespans) in self.lifespans() {
+            if lifespans.len() > 1 {
+                self.remarks.push(format!("{field}: it has several, by grant type; these stay as they are at Hydra"));
+            }
+        }
+        if strings(&self.spec["responseTypes"]).iter().any(|types| types != "code") {
+            self.remarks.push("response types other than code have no place here and are taken away".into());
         }
         for field in ["jwksUri", "requestUris", "sectorIdentifierUri", "hydraAdmin"] {
             if !self.spec[field].is_null() && self.spec[field] != json!({}) {
@@ -150,16 +155,20 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// The lifespans of access tokens over the grant types that it uses.
-    fn access_token_lifespans(&self) -> BTreeSet<String> {
-        let of = |grant: &str| self.spec["tokenLifespans"][format!("{grant}_access_token_lifespan")].as_str();
-        let grants = [
-            ("authorization_code", "authorization_code_grant"),
-            ("client_credentials", "client_credentials_grant"),
-            ("refresh_token", "refresh_token_grant"),
-        ];
-        let used = grants.into_iter().filter(|(grant, _)| self.has_grant(grant));
-        used.filter_map(|(_, field)| of(field)).map(ToOwned::to_owned).collect()
+    /// The lifespans of each kind of token over the grant types that it uses.
+    fn lifespans(&self) -> [(&'static str, BTreeSet<String>); 3] {
+        let of = |token: &str| {
+            let lifespan =
+                |grant: &&str| self.spec["tokenLifespans"][format!("{grant}_grant_{token}_lifespan")].as_str();
+            let used = ["authorization_code", "client_credentials", "refresh_token"];
+            let used = used.iter().filter(|grant| self.has_grant(grant));
+            used.filter_map(lifespan).map(ToOwned::to_owned).collect()
+        };
+        [
+            ("accessTokenLifespan", of("access_token")),
+            ("refreshTokenLifespan", of("refresh_token")),
+            ("idTokenLifespan", of("id_token")),
+        ]
     }
 
     fn settings(&self) -> Map<String, Value> {
@@ -186,13 +195,11 @@ impl<'a> Client<'a> {
         ] {
             set(field, &self.spec[theirs]);
         }
-        let lifespans: Vec<String> = self.access_token_lifespans().into_iter().collect();
-        if let [only] = lifespans.as_slice() {
-            set("accessTokenLifespan", &json!(only));
+        for (field, lifespans) in self.lifespans() {
+            if let [only] = lifespans.iter().collect::<Vec<_>>()[..] {
+                set(field, &json!(only));
+            }
         }
-        let theirs = &self.spec["tokenLifespans"];
-        set("refreshTokenLifespan", &theirs["authorization_code_grant_refresh_token_lifespan"]);
-        set("idTokenLifespan", &theirs["authorization_code_grant_id_token_lifespan"]);
         settings
     }
 
@@ -241,7 +248,7 @@ impl<'a> Client<'a> {
         if !settings.is_empty() {
             spec["settings"] = settings.into();
         }
-        if self.spec["deletionPolicy"] == "orphan" {
+        if self.spec["deletionPolicy"] == "Orphan" {
             spec["deletion"] = json!({"policy": "Retain"});
         }
         let place = |name: &Value| json!({"name": name, "namespace": self.namespace});
@@ -249,7 +256,7 @@ impl<'a> Client<'a> {
         given["annotations"] = json!({ crate::api::GIVEN_TO: self.name });
         vec![
             json!({"apiVersion": "hydra.ory.sh/v1alpha1", "kind": "OAuth2Client", "metadata": place(&json!(self.name)),
-                "spec": {"deletionPolicy": "orphan"}}),
+                "spec": {"deletionPolicy": "Orphan"}}),
             json!({"apiVersion": "v1", "kind": "Secret", "metadata": given}),
             json!({"apiVersion": "extapp.dev/v1alpha1", "kind": "ExternalApplication",
                 "metadata": place(&json!(self.name)), "spec": spec}),

@@ -86,7 +86,7 @@ fn the_secret_is_given_the_old_object_lets_go_and_the_scopes_are_declared() {
         json!({"name": "invoices-oauth", "namespace": "team-a", "annotations": {"extapp.dev/given-to": "invoices"}});
     assert_eq!(kind("Secret")["metadata"], secret);
     assert!(kind("Secret").get("data").is_none(), "nothing of what is in it");
-    assert_eq!(kind("OAuth2Client")["spec"], json!({"deletionPolicy": "orphan"}));
+    assert_eq!(kind("OAuth2Client")["spec"], json!({"deletionPolicy": "Orphan"}));
     let declared: ApiResource = serde_json::from_value(kind("ApiResource").clone()).expect("one of ours");
     let scopes: Vec<(&str, usize)> =
         declared.spec.scopes.iter().map(|scope| (scope.name.as_str(), scope.grants.len())).collect();
@@ -132,7 +132,7 @@ fn what_cannot_be_carried_over_is_said_and_left_alone() {
 #[test]
 fn what_changes_is_remarked() {
     let spec = with(&json!({
-        "redirectUris": ["http://a.example/*"], "jwksUri": "https://a.example/k",
+        "redirectUris": ["http://a.example/*"], "jwksUri": "https://a.example/k", "responseTypes": ["code", "id_token"],
         "grantTypes": ["client_credentials", "authorization_code", "implicit"],
         "tokenLifespans": {"client_credentials_grant_access_token_lifespan": "1h", "authorization_code_grant_access_token_lifespan": "2h"}
     }));
@@ -140,7 +140,7 @@ fn what_changes_is_remarked() {
     for remark in [
         "grant type implicit",
         "redirect URI http://a.example/* is refused",
-        "several lifespans",
+        "accessTokenLifespan: it has several",
         "jwksUri has no place",
     ] {
         assert!(text.contains(remark), "{remark}: {text}");
