@@ -234,7 +234,7 @@ fn usable_secret(
         .chain(given)
         .chain(held())
         .chain(shown)
-        .filter(|(secret, value)| !gone_at_server(app, id, secret, actual, now))
+        .filter(|(secret, _)| !gone_at_server(app, id, secret, actual, now))
         .max_by_key(|(secret, _)| age(secret))
 }
 
