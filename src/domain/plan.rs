@@ -226,7 +226,7 @@ fn usable_secret(
     });
     // What came with the registration is the one secret that it has, where it has one.
     let only = actual.and_then(|actual| match actual.secrets.as_slice() {
-        [only] => Some(&only.id),
+        [only] if seen.possessed => Some(&only.id),
         _ => None,
     });
     let given = seen.outputs.iter().filter_map(|output| Some((only?.clone(), output.given_secret(id)?)));
