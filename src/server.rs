@@ -17,6 +17,7 @@ use crate::domain::tenant::{FolderId, Member, Principal, RoleId, Tenant, User, U
 pub mod budget;
 pub mod error;
 pub mod http;
+pub mod hydra;
 pub mod permissions;
 pub mod text;
 pub mod uipath;

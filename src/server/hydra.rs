@@ -1,0 +1,3 @@
+//! Ory Hydra.
+mod lifespan;
+mod wire;
