@@ -13,6 +13,7 @@ pub mod authorization_server;
 pub mod common;
 pub mod external_application;
 pub mod role_assignment;
+pub mod settings;
 
 pub use api_resource::{ApiResource, ApiResourceSpec, ApiResourceStatus};
 pub use authorization_server::{AuthorizationServer, AuthorizationServerSpec, AuthorizationServerStatus};
@@ -27,6 +28,10 @@ pub const ABANDON: &str = "extapp.dev/abandon";
 
 /// The intent to register, recorded before the server is asked. Written by the operator alone.
 pub const PENDING: &str = "extapp.dev/pending";
+
+/// On a Secret that the operator did not make: the name of the application, in the same namespace, that it is given to. An
+/// application that adopts a registration takes such a Secret over, with the client secret that is in it.
+pub const GIVEN_TO: &str = "extapp.dev/given-to";
 
 /// The definitions of every kind, in the order in which they are printed and installed.
 pub fn definitions() -> Vec<CustomResourceDefinition> {

@@ -7,10 +7,10 @@ use super::intent::{Settlement, settle};
 use super::observed::{
     Finding, Observed, RegistrationSeen, Retry, ServerFacts, ServerSeen, observes, status_client_id, unsettled_intent,
 };
-use super::outputs::{self, Facts, ResolvedOutput};
+use super::outputs::{self, Facts, ResolvedOutput, SeenOutput};
 use super::reason::Reason;
-use super::registration::{ClientId, ClientType, Desired, Registered};
-use super::{scopes, upkeep};
+use super::registration::{ClientId, ClientType, Desired, Mark, Owner, Registered};
+use super::{scopes, settings, upkeep};
 use crate::api::AuthorizationServer;
 use crate::api::external_application::{
     ApplicationType, ExternalApplication, OutputKind, ScopeStatus, ServerReference,
@@ -28,6 +28,8 @@ pub struct Valid {
     pub outputs: Vec<ResolvedOutput>,
     pub scopes: Vec<ScopeStatus>,
     pub observe_only: bool,
+    /// Whether the spec takes over a registration that others made.
+    pub adopts: bool,
     pub server: ServerFacts,
     /// The registration of a create whose answer was lost, where it is proven to be ours.
     pub taken_over: Option<ClientId>,
@@ -47,7 +49,7 @@ impl Valid {
             name: &self.name,
             namespace: &self.namespace,
             uid: &self.uid,
-            provider: self.server.provider,
+            provider: self.server.capabilities.provider,
             client_id,
             desired: &self.desired,
             redirect_uris: &self.redirect_uris,
@@ -74,6 +76,9 @@ impl From<Finding> for Refusal {
 pub fn validate(app: &ExternalApplication, seen: &Observed, now: Timestamp) -> Result<Valid, Refusal> {
     let facts = usable_server(app, seen)?;
     spec_holds(app)?;
+    if let Some(finding) = facts.capabilities.refusal(&desired(app)) {
+        return Err(finding.into());
+    }
     within_limits(seen)?;
     let catalogue: &super::registration::Catalogue = &facts.catalogue;
     let allowed = seen.server.as_ref().and_then(|server| server.spec.allowed_scopes.clone());
@@ -95,6 +100,12 @@ pub fn desired(app: &ExternalApplication) -> Desired {
         },
         redirect_uris: app.spec.redirect_uris.iter().cloned().collect(),
         scopes: scopes::requested_set(&app.spec.resources),
+        settings: app.spec.settings.as_ref().map(settings::settings).unwrap_or_default(),
+        owner: Owner {
+            uid: app.metadata.uid.clone().unwrap_or_default(),
+            namespace: app.metadata.namespace.clone().unwrap_or_default(),
+            name: app.metadata.name.clone().unwrap_or_default(),
+        },
     }
 }
 
@@ -108,6 +119,7 @@ fn assemble(app: &ExternalApplication, server: ServerFacts, scopes: Vec<ScopeSta
         outputs: outputs::resolve(app),
         scopes,
         observe_only: observes(app),
+        adopts: app.spec.adopt.is_some(),
         server,
         taken_over: None,
         held_back: None,
@@ -239,7 +251,9 @@ fn outputs_can_be_written(valid: &Valid, seen: &Observed) -> Result<(), Finding>
     let wanted = |kind, name: &str| {
         valid.outputs.iter().any(|output| !output.immutable && output.kind == kind && output.name == name)
     };
-    match seen.outputs.iter().find(|object| !object.ours && wanted(object.kind, &object.name)) {
+    // Nothing is taken but with a registration that is adopted, and from somebody who gives it.
+    let taken = |object: &SeenOutput| object.ours || (valid.adopts && object.given);
+    match seen.outputs.iter().find(|object| !taken(object) && wanted(object.kind, &object.name)) {
         None => Ok(()),
         Some(foreign) => {
             let kind = match foreign.kind {
@@ -247,8 +261,10 @@ fn outputs_can_be_written(valid: &Valid, seen: &Observed) -> Result<(), Finding>
                 OutputKind::ConfigMap => "ConfigMap",
             };
             let message = format!(
-                "{kind} {} exists and does not belong to this application; it is left alone: remove it, or choose another name in spec.outputs",
-                foreign.name
+                "{kind} {} exists and does not belong to this application; it is left alone: remove it, or choose another name in spec.outputs; to hand it over with a registration that is adopted, annotate it with {}={}",
+                foreign.name,
+                crate::api::GIVEN_TO,
+                valid.name
             );
             Err(Finding::stalled(Reason::SecretConflict, message).looked_at_again())
         }
@@ -304,6 +320,7 @@ fn registration_is_clear(
                 Retry::After(left),
             )),
             Settlement::Ambiguous(ids) => Err(ambiguous(&ids)),
+            Settlement::Unknowable => Err(unknowable(&valid.desired.display_name)),
         },
         _ => Ok(None),
     }
@@ -312,6 +329,15 @@ fn registration_is_clear(
 fn nothing_to_observe() -> Finding {
     let message = "there is no registration to observe: set adopt.clientId, or management Enforce";
     Finding::stalled(Reason::RegistrationMissing, message)
+}
+
+/// What can be said where a registration may have been made at a server that does not list what it has.
+pub fn unknowable(name: &str) -> Finding {
+    let message = format!(
+        "the answer to create was lost, and this server does not list its registrations: look there for one named {name} and delete it, then remove the annotation {}",
+        crate::api::PENDING
+    );
+    Finding::stalled(Reason::RegistrationAmbiguous, message)
 }
 
 fn ambiguous(ids: &[ClientId]) -> Finding {
@@ -360,7 +386,11 @@ fn adoption_holds(app: &ExternalApplication, id: &ClientId) -> Result<(), Findin
 /// it may not ask for.
 fn newcomer_holds(app: &ExternalApplication, seen: &Observed, actual: &Registered) -> Result<(), Finding> {
     if app.spec.adopt.is_none() {
-        return if seen.unproven { Err(ambiguous(std::slice::from_ref(&actual.client_id))) } else { Ok(()) };
+        let proven = match &actual.owner {
+            Mark::Unsupported => !seen.unproven,
+            marked => marked.names(app.metadata.uid.as_deref().unwrap_or_default()),
+        };
+        return if proven { Ok(()) } else { Err(ambiguous(std::slice::from_ref(&actual.client_id))) };
     }
     let allowed = seen.server.as_ref().and_then(|server| server.spec.allowed_scopes.as_deref());
     match actual.scopes.iter().find(|scope| !allows_scope(allowed, &scope.name)) {
