@@ -19,16 +19,6 @@ async fn patch(hydra: &Hydra, id: &str, operations: Value) -> Result<Value> {
 }
 
 #[tokio::test]
-async fn a_client_id_can_be_chosen_once() -> Result<()> {
-    let hydra = shared().await?;
-    let body = json!({"client_id": uuid::Uuid::new_v4().to_string(), "client_name": "chosen"});
-    client(hydra, body.clone()).await?;
-    let (status, _) = hydra.call(Method::POST, "clients", Some(&body)).await?;
-    assert_eq!(status, StatusCode::CONFLICT);
-    Ok(())
-}
-
-#[tokio::test]
 async fn a_new_secret_ends_the_old_one_at_once_and_no_read_shows_either() -> Result<()> {
     let hydra = shared().await?;
     let body = json!({"client_secret": "the-first-one", "grant_types": ["client_credentials"], "scope": "a"});

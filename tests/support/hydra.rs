@@ -28,13 +28,22 @@ const FLAGS: [&str; 4] = ["-tags", "sqlite,hsm_disabled", "-ldflags", "-s -w"];
 /// How often a start is tried when another process takes one of the ports between their choice and their use.
 const ATTEMPTS: usize = 5;
 const START_LIMIT: Duration = Duration::from_mins(1);
+const DATABASE: &str = "hydra.db";
 const TAIL_LINES: usize = 40;
 
+/// What a Hydra is started from.
+#[derive(Clone, Debug)]
+struct Installed {
+    program: PathBuf,
+    /// An empty database that it has set up, if there is one to copy: that takes a second, which many tests would wait for.
+    database: Option<PathBuf>,
+}
+
 /// The program: from the variable HYDRA, from an earlier build, or built now, which takes minutes. Blocks.
-pub fn program() -> Result<PathBuf> {
-    if let Some(named) = std::env::var_os(VARIABLE).map(PathBuf::from) {
-        let missing = || format!("{VARIABLE} names {}, which is no file", named.display());
-        return named.is_file().then(|| named.clone()).context(missing());
+fn installed() -> Result<Installed> {
+    if let Some(program) = std::env::var_os(VARIABLE).map(PathBuf::from) {
+        let missing = || format!("{VARIABLE} names {}, which is no file", program.display());
+        return if program.is_file() { Ok(Installed { program, database: None }) } else { Err(Error::new(missing())) };
     }
     let advice = format!(
         "the tests of the hydra server build it from source: install Go 1.26 or newer (https://go.dev/dl) and a C \
@@ -44,15 +53,20 @@ pub fn program() -> Result<PathBuf> {
     let version = module.required(PACKAGE)?;
     let parent = target_directory().join("peers").join("hydra");
     let folder = parent.join(&version).join(cache_key(&["go.mod", "go.sum"].map(|f| Path::new(MODULE).join(f)))?);
-    let program = folder.join("hydra");
-    if !program.is_file() {
+    let (program, database) = (folder.join("hydra"), folder.join("empty.db"));
+    if !program.is_file() || !database.is_file() {
         let _lock = lock(&parent, TOPIC)?;
         // Another process may have built it while this one waited for the lock.
         if !program.is_file() {
             build(&module, &version, &folder)?;
         }
+        if !database.is_file() {
+            let scratch = scratch("hydra-database-")?;
+            set_up(&program, scratch.path())?;
+            std::fs::rename(scratch.path().join(DATABASE), &database).context(database.display())?;
+        }
     }
-    Ok(program)
+    Ok(Installed { program, database: Some(database) })
 }
 
 fn build(module: &ToolModule, version: &str, folder: &Path) -> Result<()> {
@@ -68,6 +82,26 @@ fn build(module: &ToolModule, version: &str, folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Makes an empty database in a folder.
+fn set_up(program: &Path, folder: &Path) -> Result<()> {
+    let migrate = |command: &mut Command| {
+        let database = format!("sqlite://{}?_fk=true", folder.join(DATABASE).display());
+        command.args(["migrate", "sql", "up", "--yes", &database]).env("SQA_OPT_OUT", "true");
+    };
+    let mut migration = Launch::new("migrate", program, folder).command(migrate).start()?;
+    let status = loop {
+        match migration.exited()? {
+            Some(status) => break status,
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    if status.success() {
+        return Ok(());
+    }
+    let said = tail(migration.log(), TAIL_LINES);
+    Err(Error::new(format!("{} cannot set up its database:\n{said}", program.display())))
+}
+
 /// A running Hydra with its data in SQLite; it ends, and its files go, when this is dropped.
 pub struct Hydra {
     process: Guarded,
@@ -79,18 +113,17 @@ pub struct Hydra {
 impl Hydra {
     /// One with nothing in it.
     pub async fn start() -> Result<Self> {
-        let program = tokio::task::spawn_blocking(program).await??;
         let scratch = scratch("hydra-")?;
-        let database = database(scratch.path());
-        let migrate = |command: &mut Command| {
-            command.args(["migrate", "sql", "up", "--yes", &database]).env("SQA_OPT_OUT", "true");
+        let folder = scratch.path().to_owned();
+        let prepare = move || {
+            let installed = installed()?;
+            match &installed.database {
+                Some(empty) => std::fs::copy(empty, folder.join(DATABASE)).map(|_| ()).context(empty.display())?,
+                None => set_up(&installed.program, &folder)?,
+            }
+            Ok::<_, Error>(installed.program)
         };
-        let mut migration = Launch::new("migrate", &program, scratch.path()).command(migrate).start()?;
-        let status = migration.wait_exit(START_LIMIT).await?;
-        if !status.success() {
-            let said = tail(migration.log(), TAIL_LINES);
-            return Err(Error::new(format!("{} cannot set up its database:\n{said}", program.display())));
-        }
+        let program = tokio::task::spawn_blocking(prepare).await??;
         let mut attempt = 1;
         loop {
             let ports = free_ports()?;
@@ -201,13 +234,12 @@ pub async fn shared() -> Result<&'static Hydra> {
     SHARED.get_or_init(Hydra::start).await.as_ref().map_err(Error::new)
 }
 
-fn database(folder: &Path) -> String {
-    format!("sqlite://{}?_fk=true&_busy_timeout=20000&_journal_mode=WAL&_synchronous=NORMAL", folder.join("hydra.db").display())
-}
-
 async fn serve(program: &Path, [public, admin]: [u16; 2], folder: &Path) -> Result<Guarded> {
     let file = folder.join("hydra.yaml");
-    write_private(&file, &configuration(public, admin, &database(folder)))?;
+    // As it comes, SQLite would refuse what meets another write.
+    let options = "_fk=true&_busy_timeout=20000&_journal_mode=WAL&_synchronous=NORMAL";
+    let database = format!("sqlite://{}?{options}", folder.join(DATABASE).display());
+    write_private(&file, &configuration(public, admin, &database))?;
     let arguments = |command: &mut Command| {
         command.args(["serve", "all", "--dev", "--sqa-opt-out", "--config"]).arg(&file);
     };

@@ -6,6 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::lifespan::Lifespan;
+use crate::domain::grants::AUTHORIZATION_CODE;
+use crate::server::http::Answer;
 
 /// The fields of a client that this backend manages. Others are never sent, and survive every change.
 ///
@@ -21,7 +23,7 @@ pub(super) struct Fields {
     #[serde(deserialize_with = "or_default")]
     pub(super) redirect_uris: BTreeSet<String>,
     #[serde(deserialize_with = "or_default")]
-    pub(super) grant_types: BTreeSet<String>,
+    pub(super) grant_types: GrantTypes,
     #[serde(deserialize_with = "or_default")]
     pub(super) response_types: BTreeSet<String>,
     #[serde(deserialize_with = "or_default")]
@@ -90,6 +92,37 @@ impl<'de> Deserialize<'de> for Scopes {
     }
 }
 
+/// Names of grant types (RFC 7591 section 2). Without any, the server takes authorization_code for granted, so that it is
+/// told a name that no request has where none shall be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct GrantTypes(pub(super) BTreeSet<String>);
+
+/// What stands for no grant type at all.
+const NO_GRANT: &str = "none";
+
+impl Default for GrantTypes {
+    fn default() -> Self {
+        Self([AUTHORIZATION_CODE.to_owned()].into())
+    }
+}
+
+impl Serialize for GrantTypes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0.is_empty() { serializer.collect_seq([NO_GRANT]) } else { self.0.serialize(serializer) }
+    }
+}
+
+impl<'de> Deserialize<'de> for GrantTypes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut names: BTreeSet<String> = BTreeSet::deserialize(deserializer)?;
+        if names.is_empty() {
+            return Ok(Self::default());
+        }
+        names.remove(NO_GRANT);
+        Ok(Self(names))
+    }
+}
+
 /// What our metadata says of a client: our keys in an object that others may have keys in, too.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -97,7 +130,7 @@ pub(super) struct Mark {
     /// The UID of the application that the client belongs to.
     #[serde(rename = "extapp.dev/uid", skip_serializing_if = "Option::is_none")]
     pub(super) uid: Option<String>,
-    /// Names the secret that was set last: the server has no names for secrets.
+    /// Names the secret that was set last: the server has no names for secrets. Empty: one that nobody knows.
     #[serde(rename = "extapp.dev/credential", skip_serializing_if = "Option::is_none")]
     pub(super) credential: Option<String>,
     /// When it was set (RFC 3339).
@@ -136,7 +169,6 @@ impl ClientAnswer {
 /// The body of a create.
 #[derive(Serialize)]
 pub(super) struct CreateBody<'a> {
-    pub(super) client_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) client_secret: Option<&'a str>,
     pub(super) metadata: &'a Mark,
@@ -145,7 +177,7 @@ pub(super) struct CreateBody<'a> {
 }
 
 /// One operation of a JSON Patch (RFC 6902). `add` replaces what is there, and Hydra makes the objects on the way to it;
-/// of the other operations it takes `replace`, which it treats as `add`, and `remove`, which changes nothing.
+/// of the other operations it takes `replace`, which it treats as `add`, and `remove`, which leaves a field as it is.
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Operation {
     op: &'static str,
@@ -158,7 +190,7 @@ impl Operation {
         Self { op: "add", path: format!("/{}", escaped(field)), value: value.into() }
     }
 
-    fn set_metadata(key: &str, value: Value) -> Self {
+    pub(super) fn set_metadata(key: &str, value: Value) -> Self {
         Self { op: "add", path: format!("/metadata/{}", escaped(key)), value }
     }
 }
@@ -168,11 +200,18 @@ fn escaped(part: &str) -> String {
     part.replace('~', "~0").replace('/', "~1")
 }
 
+/// The fields that say what a client is for. They are always sent together: of two changes at once, which the server
+/// would mix field by field, one then wins as a whole.
+const TOGETHER: [&str; 6] = ["client_name", "grant_types", "owner", "redirect_uris", "response_types", "scope"];
+
 /// What it takes to make the fields of a client what they shall be; nothing where they are.
 pub(super) fn changes(from: &Fields, to: &Fields) -> Vec<Operation> {
+    if from == to {
+        return Vec::new();
+    }
     let from = object(from);
-    let differs = |(field, value): &(String, Value)| from.get(field) != Some(value);
-    object(to).into_iter().filter(differs).map(|(field, value)| Operation::set(&field, value)).collect()
+    let sent = |(field, value): &(String, Value)| TOGETHER.contains(&field.as_str()) || from.get(field) != Some(value);
+    object(to).into_iter().filter(sent).map(|(field, value)| Operation::set(&field, value)).collect()
 }
 
 /// The same for our keys of its metadata.
@@ -189,6 +228,30 @@ fn object(value: &impl Serialize) -> Map<String, Value> {
         _ => Map::new(),
     }
 }
+
+/// The token of the page that a header `Link` names as the next one. Its address is not taken: behind a proxy it may be
+/// another than ours.
+pub(super) fn next_page(link: &str) -> Option<String> {
+    let links = link.split(',').filter_map(|link| link.trim().strip_prefix('<')?.split_once('>'));
+    let (address, _) = links.into_iter().find(|(_, parameters)| parameters.contains("rel=\"next\""))?;
+    let query = address.split_once('?')?.1;
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+    pairs.find(|(name, _)| name == "page_token").map(|(_, token)| token.into_owned())
+}
+
+/// Takes what the server says of every such error out of a description, so that what it says of this one is left.
+pub(super) fn to_the_point(answer: &mut Answer) {
+    let Ok(mut body) = serde_json::from_slice::<Value>(&answer.body) else { return };
+    let Some(text) = body["error_description"].as_str() else { return };
+    let short = GENERALITIES.iter().fold(text.to_owned(), |text, general| text.replace(general, ""));
+    body["error_description"] = short.trim().into();
+    answer.body = body.to_string().into();
+}
+
+const GENERALITIES: [&str; 2] = [
+    "The value of one of the Client Metadata fields is invalid and the server has rejected this request. Note that an Authorization Server MAY choose to substitute a valid value for any requested parameter of a Client's Metadata.",
+    "The value of one or more redirect_uris is invalid.",
+];
 
 /// `null` is what the server has where nothing was ever set.
 fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {

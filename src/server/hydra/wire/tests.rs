@@ -86,18 +86,56 @@ fn nothing_changed_is_no_operation() {
 }
 
 #[test]
-fn only_what_differs_is_sent() {
+fn what_says_what_a_client_is_for_is_sent_as_a_whole_and_of_the_rest_what_differs() {
     let client = read(answer());
     let mut wanted = client.fields.clone();
     wanted.client_name = "Invoices".into();
-    wanted.scope.0.remove("invoices.write");
     wanted.lifespans.client_credentials_access = Some(Lifespan(60));
+    let uris = ["https://invoices.example.com/a", "https://invoices.example.com/b"];
     let expected = json!([
         {"op": "add", "path": "/client_credentials_grant_access_token_lifespan", "value": "60s"},
         {"op": "add", "path": "/client_name", "value": "Invoices"},
-        {"op": "add", "path": "/scope", "value": "invoices.read"},
+        {"op": "add", "path": "/grant_types", "value": ["client_credentials"]},
+        {"op": "add", "path": "/owner", "value": "extapp/finance/invoice-sync"},
+        {"op": "add", "path": "/redirect_uris", "value": uris},
+        {"op": "add", "path": "/response_types", "value": []},
+        {"op": "add", "path": "/scope", "value": "invoices.read invoices.write"},
     ]);
     assert_eq!(sent(&changes(&client.fields, &wanted)), expected);
+}
+
+#[test]
+fn no_grant_type_at_all_is_told_and_not_left_to_the_server() {
+    let fields = |types: Value| read(json!({"client_id": "a", "grant_types": types})).fields;
+    assert_eq!(fields(json!([])).grant_types, GrantTypes::default(), "what the server takes for granted");
+    let mut none = fields(json!(["client_credentials"]));
+    none.grant_types.0.clear();
+    let sent = serde_json::to_value(&none).expect("fields")["grant_types"].clone();
+    assert_eq!(fields(sent).grant_types.0.len(), 0);
+}
+
+#[test]
+fn the_next_page_is_the_one_that_the_header_names() {
+    let link = r#"</admin/clients?page_size=2&page_token=first>; rel="first",</admin/clients?owner=a%2Cb&page_size=2&page_token=eyJ%2Bv>; rel="next""#;
+    assert_eq!(next_page(link).as_deref(), Some("eyJ+v"));
+    assert_eq!(next_page(r#"</admin/clients?page_size=4&page_token=first>; rel="first""#), None);
+    assert_eq!(next_page(""), None);
+    assert_eq!(next_page("nonsense, <>, <a; rel=\"next\""), None);
+}
+
+#[test]
+fn of_an_error_is_left_what_is_said_of_this_one() {
+    let description = "The value of one of the Client Metadata fields is invalid and the server has rejected this request. Note that an Authorization Server MAY choose to substitute a valid value for any requested parameter of a Client's Metadata. Origin URL https://a.example/p must have an empty path.";
+    let body = json!({"error": "invalid_client_metadata", "error_description": description}).to_string();
+    let answer =
+        |body: String| Answer { status: 400, content_type: None, body: body.into(), retry_after: None, link: None };
+    let mut told = answer(body);
+    to_the_point(&mut told);
+    let text = crate::server::json_api::text(&told, &[]);
+    assert_eq!(text.as_str(), "invalid_client_metadata: Origin URL https://a.example/p must have an empty path.");
+    let mut page = answer("<html>".into());
+    to_the_point(&mut page);
+    assert_eq!(page.body, "<html>");
 }
 
 #[test]
@@ -112,9 +150,8 @@ fn a_create_says_what_is_wanted_and_leaves_the_rest_to_the_server() {
     let mut fields = Fields { client_name: "a".into(), ..Fields::default() };
     fields.lifespans.refresh_token_id = Some(Lifespan(5));
     let mark = Mark { uid: Some("u-1".into()), ..Mark::default() };
-    let body = CreateBody { client_id: "id", client_secret: Some("secret"), metadata: &mark, fields: &fields };
+    let body = CreateBody { client_secret: Some("secret"), metadata: &mark, fields: &fields };
     let sent = serde_json::to_value(&body).expect("a body");
-    assert_eq!(sent["client_id"], "id");
     assert_eq!(sent["client_secret"], "secret");
     assert_eq!(sent["metadata"], json!({"extapp.dev/uid": "u-1"}));
     assert_eq!(sent["refresh_token_grant_id_token_lifespan"], "5s");
