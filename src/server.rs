@@ -16,6 +16,7 @@ pub mod any;
 pub mod budget;
 pub mod error;
 pub mod http;
+pub mod hydra;
 pub mod json_api;
 pub mod metadata;
 pub mod permissions;

@@ -13,6 +13,7 @@ mod drift;
 mod duties;
 mod examples;
 mod foreign_clients;
+mod hydra;
 mod interrupted;
 mod life;
 mod local_cloud;

@@ -10,6 +10,7 @@ use url::Url;
 
 use super::budget::{Budget, BudgetRegistry, Limits};
 use super::http::{RequestObserver, Timeouts};
+use super::hydra::{self, Hydra};
 use super::permissions::{Assignee, Permissions};
 use super::uipath::{self, Deployment, Uipath};
 use super::{AuthorizationServer, Lane, ServerError};
@@ -84,6 +85,7 @@ impl Unusable {
 /// Any authorization server: a closed set, dispatched without boxes.
 pub enum AnyServer {
     Uipath(Uipath),
+    Hydra(Hydra),
 }
 
 impl AnyServer {
@@ -92,6 +94,9 @@ impl AnyServer {
     pub fn build(spec: &AuthorizationServerSpec, parts: Parts<'_>) -> Result<(Self, Arc<Budget>), Unusable> {
         if let Some(spec) = &spec.uipath {
             return uipath(spec, parts).map(|(server, budget)| (Self::Uipath(server), budget));
+        }
+        if let Some(spec) = &spec.hydra {
+            return hydra(spec, parts).map(|(server, budget)| (Self::Hydra(server), budget));
         }
         Err(Unusable::Kind)
     }
@@ -127,10 +132,35 @@ fn uipath(spec: &authorization_server::Uipath, parts: Parts<'_>) -> Result<(Uipa
     Ok((server, budget))
 }
 
+fn hydra(spec: &authorization_server::Hydra, parts: Parts<'_>) -> Result<(Hydra, Arc<Budget>), Unusable> {
+    let url = Url::parse(&spec.url).map_err(Unusable::address("hydra.url"))?;
+    let admin_url = Url::parse(&spec.admin_url).map_err(Unusable::address("hydra.adminUrl"))?;
+    let limits = parts.requests_per_minute.map_or_else(Limits::unlimited, Limits::per_minute);
+    let budget = parts.budgets.of(&admin_url, "", limits, &parts.clock);
+    let server = Hydra::new(hydra::Config {
+        url,
+        admin_url,
+        token: parts.credentials.get("token").map(ClientSecret::new),
+        ca_pem: parts.ca_pem,
+        insecure_hosts: parts.insecure_hosts,
+        timeouts: parts.timeouts,
+        budget: budget.clone(),
+        clock: parts.clock,
+        observer: parts.observer,
+    })
+    .map_err(|error| match error {
+        hydra::ConfigError::AdminUrl(_) => Unusable::address("hydra.adminUrl")(error),
+        hydra::ConfigError::Token => Unusable::address("credentialsRef")(error),
+        hydra::ConfigError::Url(_) | hydra::ConfigError::Client(_) => Unusable::address("hydra.url")(error),
+    })?;
+    Ok((server, budget))
+}
+
 macro_rules! each {
     ($self:ident, $server:ident => $call:expr) => {
         match $self {
             AnyServer::Uipath($server) => $call,
+            AnyServer::Hydra($server) => $call,
         }
     };
 }
@@ -198,7 +228,6 @@ macro_rules! permitting {
     ($self:ident, $server:ident => $call:expr) => {
         match $self {
             AnyServer::Uipath($server) => $call,
-            #[allow(unreachable_patterns, reason = "as long as there is no other kind")]
             _ => Err(ServerError::Unsupported { what: "this kind of server has no roles for applications" }),
         }
     };

@@ -1,0 +1,3 @@
+//! The hydra server with a real Ory Hydra.
+
+mod readings;
