@@ -152,7 +152,7 @@ impl<'a> Client<'a> {
             }
         }
         if strings(&self.spec["responseTypes"]).iter().any(|types| types != "code") {
-            self.remarks.push("response types other than code have no place here and are taken away".into());
+            self.remarks.push("response types other than code have no place here and stay as they are at Hydra".into());
         }
         for field in ["jwksUri", "requestUris", "sectorIdentifierUri", "hydraAdmin"] {
             if !self.spec[field].is_null() && self.spec[field] != json!({}) {
