@@ -322,6 +322,8 @@ impl AuthorizationServer for Hydra {
         let secrets: Vec<&str> = secret.into_iter().collect();
         let answer = self.call(CREATE, Lane::User, Call::json(self.clients_url(), &body)?, &secrets).await?;
         let client: ClientAnswer = json(&answer).map_err(ServerError::of_a_create)?;
+        // There was none before.
+        let credential = credential.map(|credential| Credential { replaces: false, ..credential });
         Ok(Created { registered: client.registered(), credential })
     }
 

@@ -200,6 +200,22 @@ impl Hydra {
         Ok((answer.status(), answer.json().await?))
     }
 
+    /// The requests to the admin API that were answered: method and path.
+    pub fn requests(&self) -> Vec<(String, String)> {
+        let logs = self.logs();
+        let lines = logs.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let answered = lines.filter(|line| line["msg"] == "completed handling request").map(|line| {
+            let of = |key: &str| line["http_request"][key].as_str().unwrap_or_default().to_owned();
+            (of("method"), of("path"))
+        });
+        answered.filter(|(_, path)| path.starts_with("/admin/")).collect()
+    }
+
+    /// How many of them changed something, or tried to.
+    pub fn writes(&self) -> usize {
+        self.requests().iter().filter(|(method, _)| method != "GET").count()
+    }
+
     pub fn logs(&self) -> String {
         std::fs::read_to_string(self.process.log()).unwrap_or_default()
     }
