@@ -13,6 +13,7 @@ mod duties;
 mod examples;
 mod foreign_clients;
 mod interrupted;
+mod keycloak;
 mod life;
 mod local_cloud;
 mod non_confidential;

@@ -7,6 +7,8 @@ pub mod error;
 #[cfg(test)]
 pub mod gate;
 pub mod installation;
+#[cfg(test)]
+pub mod keycloak;
 pub mod kubeconfig;
 pub mod local_cloud;
 pub mod namespace;
