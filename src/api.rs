@@ -13,6 +13,7 @@ pub mod authorization_server;
 pub mod common;
 pub mod external_application;
 pub mod role_assignment;
+pub mod settings;
 
 pub use api_resource::{ApiResource, ApiResourceSpec, ApiResourceStatus};
 pub use authorization_server::{AuthorizationServer, AuthorizationServerSpec, AuthorizationServerStatus};

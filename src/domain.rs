@@ -3,12 +3,15 @@
 //! What is seen goes in (`observed`), what must be done comes out (`plan`), and what a person reads about it is made
 //! from both (`status`).
 
+pub mod capabilities;
+pub mod catalogue;
 pub mod consent;
 pub mod credentials;
 pub mod difference;
 pub mod farewell;
 #[cfg(test)]
 pub(crate) mod fixtures;
+pub mod grants;
 pub mod intent;
 pub mod observed;
 pub mod outputs;
@@ -18,6 +21,7 @@ pub mod reason;
 pub mod registration;
 pub mod scopes;
 pub mod server_status;
+pub mod settings;
 pub mod status;
 pub mod sweep;
 pub mod tenant;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use extapp::api::ExternalApplication;
 use extapp::api::external_application::ExternalApplicationStatus;
 use extapp::domain::intent::digest;
-use extapp::domain::registration::{ClientType, Desired, Grant, Scope};
+use extapp::domain::registration::{ClientType, Desired, Grant, Owner, Scope, Settings};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -206,6 +206,8 @@ fn forged(registration: &Value) -> String {
         client_type: ClientType::Confidential,
         redirect_uris: BTreeSet::new(),
         scopes: [Scope { name: "OR.Queues".into(), grant: Grant::Application }].into(),
+        settings: Settings::new(),
+        owner: Owner::default(),
     };
     let intent = json!({
         "name": "victim", "digest": digest(&desired), "known": [], "holder": "me", "at": "2026-01-01T00:00:00Z",

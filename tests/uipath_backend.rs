@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use extapp::clock::Clock;
-use extapp::domain::registration::{ClientId, ClientSecret, ClientType, Desired, Grant, Scope};
+use extapp::domain::registration::{ClientId, ClientSecret, ClientType, Desired, Grant, Owner, Scope, Settings};
 use extapp::server::budget::{Budget, Limits};
 use extapp::server::http::{RequestObserver, Timeouts};
 use extapp::server::uipath::{Config, Deployment, Uipath};
@@ -177,6 +177,8 @@ fn desired() -> Desired {
         client_type: ClientType::Confidential,
         redirect_uris: BTreeSet::new(),
         scopes: BTreeSet::from([Scope { name: "OR.Queues".into(), grant: Grant::Application }]),
+        settings: Settings::new(),
+        owner: Owner::default(),
     }
 }
 

@@ -26,21 +26,36 @@ use super::common::{Deletion, DeletionPolicy, HumanDuration, LabelSelector};
     validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name must have at most 63 characters: other objects are named after it"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
-    printcolumn(name = "URL", type_ = "string", json_path = ".spec.uipath.url"),
-    printcolumn(name = "Organization", type_ = "string", json_path = ".spec.uipath.organization"),
+    printcolumn(name = "Issuer", type_ = "string", json_path = ".status.issuer"),
     printcolumn(name = "Applications", type_ = "integer", json_path = ".status.applications"),
     printcolumn(name = "Drifted", type_ = "integer", json_path = ".status.drifted", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.uipath)").message("say which server this is: set spec.uipath"))]
+#[x_kube(validation = Rule::new("[has(self.uipath), has(self.hydra), has(self.keycloak), has(self.registration)].filter(is, is).size() == 1")
+    .message("say which server this is: set exactly one of spec.uipath, spec.hydra, spec.keycloak and spec.registration"))]
+#[x_kube(validation = Rule::new("has(self.credentialsRef) || has(self.hydra) || has(self.registration)")
+    .message("credentialsRef must be set: it names the Secret (keys client-id and client-secret) that the operator authenticates with"))]
 pub struct AuthorizationServerSpec {
     /// A UiPath organization: Automation Cloud, Automation Suite, or a standalone Orchestrator with its Identity Server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uipath: Option<Uipath>,
-    /// The Secret with the operator's own credentials at the server, in the namespace of this object.
-    pub credentials_ref: SecretReference,
+    /// An Ory Hydra (version 2), through its admin API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hydra: Option<Hydra>,
+    /// A realm of a Keycloak (version 26), through its admin REST API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keycloak: Option<Keycloak>,
+    /// Any server with dynamic client registration (RFC 7591), and with its management (RFC 7592) where it has that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration: Option<Registration>,
+    /// The Secret with the operator's own credentials at the server, in the namespace of this object. For uipath and
+    /// keycloak it is required and has the keys `client-id` and `client-secret`. For hydra it is optional: a bearer token
+    /// for a proxy before the admin API under the key `token`. For registration it is optional: the initial access token
+    /// under the key `initial-access-token`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_ref: Option<SecretReference>,
     /// A ConfigMap with certificate authorities (PEM) to trust beside the system's, in the namespace of this object. For
     /// servers that a private authority certified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,6 +108,51 @@ pub struct Uipath {
     pub deployment: Deployment,
 }
 
+/// Where an Ory Hydra is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Hydra {
+    /// The public address, which is its issuer identifier: `https://hydra.example.com`.
+    #[schemars(length(min = 8, max = 512))]
+    #[x_kube(validation = Rule::new(r"self.matches('^https?://[^/?#@\\s]+(/[^?#\\s]*)?$')")
+        .message("must be an https URL without user, query or fragment, for example https://hydra.example.com"))]
+    pub url: String,
+    /// The address of the admin API, for example `http://hydra-admin.identity.svc:4445`. Whoever reaches it may do
+    /// anything there, so it is usually inside the cluster; plain http needs the operator's flag `--allow-insecure-host`.
+    #[schemars(length(min = 8, max = 512))]
+    #[x_kube(validation = Rule::new(r"self.matches('^https?://[^/?#@\\s]+(/[^?#\\s]*)?$')")
+        .message("must be a URL without user, query or fragment, for example https://hydra-admin.example.com"))]
+    pub admin_url: String,
+}
+
+/// Where a realm of Keycloak is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Keycloak {
+    /// The address without the realm: `https://keycloak.example.com`, with the path it is served under, if any.
+    #[schemars(length(min = 8, max = 512))]
+    #[x_kube(validation = Rule::new(r"self.matches('^https?://[^/?#@\\s]+(/[^?#\\s]*)?$')")
+        .message("must be an https URL without user, query or fragment, for example https://keycloak.example.com"))]
+    pub url: String,
+    /// The realm's name. The operator's own client and all applications are in it.
+    #[schemars(length(min = 1, max = 255))]
+    #[x_kube(validation = Rule::new(r"self.matches('^[^/?#%\\s]+$')")
+        .message("must be the realm's name as it stands in its URLs"))]
+    pub realm: String,
+}
+
+/// Where a server with dynamic client registration is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Registration {
+    /// The issuer identifier: the server's metadata (RFC 8414, OpenID Connect Discovery) is looked for below it, and must
+    /// say exactly this.
+    #[schemars(length(min = 8, max = 512))]
+    #[x_kube(validation = Rule::new(r"self.matches('^https?://[^/?#@\\s]+(/[^?#\\s]*)?$')")
+        .message("must be an https URL without user, query or fragment, for example https://login.example.com"))]
+    pub issuer: String,
+}
+
 /// How UiPath is deployed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Deployment {
@@ -105,11 +165,11 @@ pub enum Deployment {
     Standalone,
 }
 
-/// A Secret of the same namespace with the keys `client-id` and `client-secret`.
+/// A Secret of the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct SecretReference {
-    /// The Secret's name. It must hold the keys `client-id` and `client-secret` of an external application with the
-    /// application scope PM.OAuthApp.
+    /// The Secret's name. For uipath it must hold the keys `client-id` and `client-secret` of an external application with
+    /// the application scope PM.OAuthApp.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
 }

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::Deletion;
+pub use super::settings::{AccessTokenStrategy, ApplicationSettings, TokenEndpointAuthMethod};
 
 /// An OAuth external application: its registration at an authorization server, the scopes it asks for, and the Secret or
 /// ConfigMap through which workloads get its credentials.
@@ -74,6 +75,9 @@ pub struct ExternalApplicationSpec {
     #[schemars(length(min = 1, max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub resources: Vec<RequestedResource>,
+    /// What is set beyond that, where the server has a setting for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<ApplicationSettings>,
     /// Where the registration's details and credentials are written. Default: one object `<metadata.name>-oauth` in the
     /// Standard format, a Secret for a Confidential application, a ConfigMap for a NonConfidential one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -364,7 +368,8 @@ pub enum CredentialState {
 /// One difference between the spec and the registration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct FieldDifference {
-    /// The field of the spec: displayName, redirectUris, userScopes, applicationScopes, type, or registration.
+    /// The field of the spec: displayName, redirectUris, userScopes, applicationScopes, type, or one of settings; else
+    /// scopes and grantTypes where the server keeps one set of scopes, owner, or registration.
     #[schemars(length(max = 64))]
     pub field: String,
     /// What the spec says.

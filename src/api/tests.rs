@@ -269,7 +269,7 @@ fn the_rules_of_a_server_hold_in_both_directions() {
     let nothing: Value = json!({"apiVersion": "extapp.dev/v1alpha1", "kind": "AuthorizationServer", "metadata": {"name": "a"},
         "spec": {"credentialsRef": {"name": "s"}}});
     let server: AuthorizationServer = serde_json::from_value(nothing).expect("a server");
-    assert!(server.validate_cel().expect_err("refused").to_string().contains("set spec.uipath"));
+    assert!(server.validate_cel().expect_err("refused").to_string().contains("set exactly one of spec.uipath"));
 }
 
 fn assignment(object: &Value) -> RoleAssignment {

@@ -43,14 +43,21 @@ pub async fn reconcile(object: Arc<AuthorizationServer>, ctx: Arc<Context>) -> R
         connect::observe(&object, &server, &ctx).await
     };
     let learnt = match &observed {
-        Observed::Asked(asked) => server.settle(Some(asked.facts()), None),
+        Observed::Asked(asked) => {
+            server.has_catalogue(asked.catalogue.clone());
+            server.settle(Some(catalogue::completed(asked.facts(), &asked.catalogue, &object, &ctx)), None)
+        }
         Observed::Trouble(finding) if server.first_sign(finding) => {
             return Ok((Action::requeue(Duration::from_secs(1)), "failed"));
         }
         // What goes wrong with the catalogue or the list need not concern those who are served already.
         Observed::Trouble(finding) if server.facts().is_some() && !concerns_applications(finding.reason) => false,
         Observed::Trouble(finding) => server.settle(None, Some(finding.clone())),
-        Observed::NotDue => false,
+        // What is declared may have changed.
+        Observed::NotDue => match (server.facts(), server.own_catalogue()) {
+            (Some(facts), Some(own)) => server.settle(Some(catalogue::completed(facts, &own, &object, &ctx)), None),
+            _ => false,
+        },
     };
     if learnt {
         ctx.look_at_all_of(&server.key);
@@ -72,8 +79,8 @@ pub async fn reconcile(object: Arc<AuthorizationServer>, ctx: Arc<Context>) -> R
 
 /// Has the catalogue shown. Applications are served whether or not that succeeds; the server says so if it does not.
 async fn shown(observed: Observed, object: &AuthorizationServer, server: &Server, ctx: &Context) -> Observed {
-    let Some(facts) = server.facts() else { return observed };
-    match catalogue::publish(object, &facts.catalogue, ctx).await {
+    let Some(catalogue) = server.own_catalogue() else { return observed };
+    match catalogue::publish(object, &catalogue, ctx).await {
         Ok(()) => observed,
         Err(error) => Observed::Trouble(not_shown(&error)),
     }

@@ -15,7 +15,7 @@ use crate::api::{AuthorizationServer, ExternalApplication, RoleAssignment};
 use crate::clock::Clock;
 use crate::domain::observed::{Finding, Retry, ServerFacts, ServerSeen};
 use crate::domain::reason::Reason;
-use crate::domain::registration::{ClientId, Listed};
+use crate::domain::registration::{Catalogue, ClientId, Listed};
 use crate::server::budget::Budget;
 use crate::server::{AnyServer, AuthorizationServer as _, Lane, ServerError};
 
@@ -52,7 +52,7 @@ pub struct Connection {
 impl Connection {
     /// Whether the operator itself authenticates with this.
     pub fn is_own(&self, id: &ClientId) -> bool {
-        self.client.own_client_id() == id
+        self.client.own_client_id() == Some(id)
     }
 }
 
@@ -61,6 +61,8 @@ pub struct Server {
     pub key: ServerKey,
     connection: RwLock<Option<Arc<Connection>>>,
     facts: RwLock<Option<ServerFacts>>,
+    /// What the server itself says may be asked for.
+    own_catalogue: Mutex<Option<Arc<Catalogue>>>,
     trouble: Mutex<Option<Finding>>,
     /// The trouble that applications were last woken for.
     announced: Mutex<Option<Finding>>,
@@ -94,6 +96,7 @@ impl Server {
             key,
             connection: RwLock::default(),
             facts: RwLock::default(),
+            own_catalogue: Mutex::default(),
             trouble: Mutex::default(),
             announced: Mutex::default(),
             tenants: Tenants::new(clock.clone()),
@@ -122,6 +125,15 @@ impl Server {
 
     pub fn facts(&self) -> Option<ServerFacts> {
         self.facts.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the server itself says may be asked for, which is not all where people declare the rest.
+    pub fn own_catalogue(&self) -> Option<Arc<Catalogue>> {
+        locked(&self.own_catalogue).clone()
+    }
+
+    pub fn has_catalogue(&self, catalogue: Arc<Catalogue>) {
+        *locked(&self.own_catalogue) = Some(catalogue);
     }
 
     /// Records when the server was compared, and for which generation of its spec.
@@ -300,9 +312,10 @@ pub fn finding(error: &ServerError) -> Finding {
     let after = |wait: Duration| Retry::After(wait.max(LEAST));
     match error {
         ServerError::Ambiguous => Finding::passing(reason, message, Retry::After(Duration::from_millis(500))),
-        ServerError::Unauthorized | ServerError::Forbidden { .. } | ServerError::Rejected { .. } => {
-            Finding::stalled(reason, message).looked_at_again()
-        }
+        ServerError::Unauthorized
+        | ServerError::Forbidden { .. }
+        | ServerError::Rejected { .. }
+        | ServerError::Unsupported { .. } => Finding::stalled(reason, message).looked_at_again(),
         ServerError::RateLimited { retry_after: Some(wait) } | ServerError::Budget { retry_after: wait } => {
             Finding::passing(reason, message, after(*wait))
         }

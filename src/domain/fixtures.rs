@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::capabilities::{Capabilities, CatalogueSource, PermissionScope, Secrets};
 use super::intent::{Intent, Search, digest};
 use super::observed::{FINALIZER, LeftOver, Observed, OutputRef, RegistrationSeen, ServerFacts, ServerSeen};
 use super::outputs::{CREDENTIAL, Key, Rendered, SeenOutput, render};
 use super::registration::{
-    Catalogue, CatalogueScope, ClientId, ClientSecret, ClientType, Credential, Desired, Endpoints, Grant, Registered,
-    Resource, Scope, SecretId, SecretInfo,
+    Catalogue, CatalogueScope, ClientId, ClientSecret, ClientType, Credential, Desired, Endpoints, Grant, Mark, Owner,
+    Registered, Resource, Scope, SecretId, SecretInfo, Settings,
 };
 use super::validate::{Valid, validate};
 use crate::api::{AuthorizationServer, ExternalApplication, PENDING};
@@ -48,6 +49,8 @@ pub fn desired() -> Desired {
         client_type: ClientType::Confidential,
         redirect_uris: BTreeSet::new(),
         scopes: BTreeSet::from([Scope { name: "OR.Queues".into(), grant: Grant::Application }]),
+        settings: Settings::new(),
+        owner: Owner { uid: "app-uid".into(), namespace: "identity".into(), name: "invoice-sync".into() },
     }
 }
 
@@ -61,11 +64,20 @@ pub fn registered(id: &str) -> Registered {
         redirect_uris: desired.redirect_uris,
         scopes: desired.scopes,
         secrets: vec![secret_info("1", None)],
+        grant_types: None,
+        settings: Settings::new(),
+        owner: Mark::Unsupported,
     }
 }
 
 pub fn secret_info(id: &str, description: Option<&str>) -> SecretInfo {
-    SecretInfo { id: SecretId::new(id), description: description.map(Into::into), created_at: None, expires_at: None }
+    SecretInfo {
+        id: SecretId::new(id),
+        description: description.map(Into::into),
+        created_at: None,
+        expires_at: None,
+        value: None,
+    }
 }
 
 pub fn endpoints() -> Endpoints {
@@ -100,10 +112,18 @@ pub fn catalogue() -> Catalogue {
 /// The server, connected.
 pub fn facts() -> ServerFacts {
     ServerFacts {
-        provider: "uipath",
+        capabilities: Capabilities {
+            provider: "uipath",
+            marks: false,
+            lists: true,
+            secrets: Secrets::Several,
+            settings: &[],
+            catalogue: CatalogueSource::Own,
+            permissions: PermissionScope::TenantsAndFolders,
+        },
         endpoints: Arc::new(endpoints()),
         catalogue: Arc::new(catalogue()),
-        own_client_id: ClientId::new("operator"),
+        own_client_id: Some(ClientId::new("operator")),
         organization_id: Some("organization".into()),
     }
 }
@@ -173,6 +193,7 @@ impl Observed {
             secret: ClientSecret::new("held"),
             created_at: None,
             expires_at: None,
+            replaces: false,
         }));
         self
     }

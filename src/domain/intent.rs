@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::registration::{ClientId, ClientType, Desired, Grant, Listed, Registered};
+use super::registration::{ClientId, ClientType, Desired, Grant, Listed, Mark, Registered};
 
 /// How long a server's own reads may lag behind its writes (facts: several seconds were seen; this is the bound after
 /// which "not there" is believed).
@@ -99,7 +99,7 @@ pub fn digest(desired: &Desired) -> String {
 /// What was found when looking for the outcome of an unsettled intent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Search {
-    /// Registrations of the intent's name that it does not know and that no other application claims, read in full.
+    /// The [`newcomers`], read in full.
     pub candidates: Vec<Registered>,
     /// The other applications with an unsettled intent of the same name and digest.
     pub twins: Twins,
@@ -109,6 +109,8 @@ pub struct Search {
     pub empty_since: Option<Timestamp>,
     /// Whether the intent's seal is not the operator's: then it proves nothing.
     pub unproven: bool,
+    /// Whether the server does not list what it has, so that not to find a registration says nothing.
+    pub blind: bool,
 }
 
 /// Applications whose registrations cannot be told apart from ours.
@@ -132,19 +134,24 @@ pub enum Settlement {
     Wait(Duration),
     /// It cannot be proven which of these is ours.
     Ambiguous(Vec<ClientId>),
+    /// There may be one, and the server cannot be asked.
+    Unknowable,
 }
 
-/// The rows of a list that an intent could have led to.
+/// The rows of a list that an intent could have led to. Where registrations say whose they are, those of the application
+/// with this UID; elsewhere those of the intent's name.
 pub fn newcomers<'a>(
     intent: &'a Intent,
+    uid: &'a str,
     list: &'a [Listed],
     claimed: &'a (dyn Fn(&ClientId) -> bool + Sync),
 ) -> impl Iterator<Item = &'a Listed> {
     list.iter().filter(move |row| {
-        row.display_name == intent.name
-            && !intent.known.contains(&row.client_id)
-            && intent.replaces.as_ref() != Some(&row.client_id)
-            && !claimed(&row.client_id)
+        let could_be_ours = match &row.owner {
+            Mark::Unsupported => row.display_name == intent.name && !intent.known.contains(&row.client_id),
+            marked => marked.names(uid),
+        };
+        could_be_ours && intent.replaces.as_ref() != Some(&row.client_id) && !claimed(&row.client_id)
     })
 }
 
@@ -158,6 +165,11 @@ pub fn hold(intent: &Intent, identity: &str, now: Timestamp) -> Option<Duration>
 /// out what is there, each by its place among them, since their registrations cannot be told apart and none has been
 /// published.
 pub fn settle(intent: &Intent, search: &Search, now: Timestamp) -> Settlement {
+    // A mark is proof: only who administers the server can set it.
+    let marked = |candidate: &&Registered| matches!(candidate.owner, Mark::Uid(_));
+    if let [ours] = search.candidates.iter().filter(marked).collect::<Vec<_>>()[..] {
+        return Settlement::TakeOver(ours.client_id.clone());
+    }
     let digest_of = |candidate: &Registered| digest(&candidate.as_desired());
     let mut exact: Vec<&ClientId> = search
         .candidates
@@ -191,6 +203,7 @@ fn nothing_found(intent: &Intent, search: &Search, now: Timestamp) -> Settlement
     let answering = search.empty_since.map_or(Some(READ_LAG), |since| remaining(since, READ_LAG, now));
     match remaining(intent.at, SHOWN_AFTER, now).max(answering) {
         Some(left) => Settlement::Wait(left),
+        None if search.blind => Settlement::Unknowable,
         None => Settlement::NothingHappened,
     }
 }
@@ -307,12 +320,36 @@ mod tests {
     }
 
     #[test]
+    fn a_registration_that_says_whose_it_is_is_ours_whatever_became_of_it() {
+        let mut edited = registered("id-9");
+        (edited.display_name, edited.owner) = ("Else".into(), Mark::Uid("app-uid".into()));
+        let (foreign, unmarked) = (
+            Registered { owner: Mark::Uid("another".into()), ..registered("id-8") },
+            Registered { owner: Mark::Absent, ..registered("id-6") },
+        );
+        let list: Vec<Listed> = [&edited, &foreign, &unmarked].map(Registered::as_listed).into();
+        let intent = intent();
+        let found: Vec<&Listed> = newcomers(&intent, "app-uid", &list, &|_| false).collect();
+        assert_eq!(found, [&list[0]], "never one of our name that is not marked as ours");
+        let search = Search { candidates: vec![edited], unproven: true, ..Search::default() };
+        assert_eq!(settle(&intent, &search, NOON), Settlement::TakeOver(ClientId::new("id-9")));
+    }
+
+    #[test]
+    fn where_the_server_does_not_list_what_it_has_nothing_found_is_no_proof() {
+        let search = Search { blind: true, empty_since: Some(NOON), ..Search::default() };
+        assert_eq!(settle(&intent(), &search, NOON), Settlement::Wait(SHOWN_AFTER));
+        assert_eq!(settle(&intent(), &search, late()), Settlement::Unknowable);
+    }
+
+    #[test]
     fn known_replaced_and_claimed_registrations_are_no_newcomers() {
         let mut intent = intent();
         intent.replaces = Some(ClientId::new("id-1"));
         let list: Vec<Listed> = ["id-1", "id-7", "id-8", "id-9"].map(|id| registered(id).as_listed()).into();
         let claimed = |id: &ClientId| id.as_str() == "id-8";
-        let found: Vec<&str> = newcomers(&intent, &list, &claimed).map(|row| row.client_id.as_str()).collect();
+        let found: Vec<&str> =
+            newcomers(&intent, "app-uid", &list, &claimed).map(|row| row.client_id.as_str()).collect();
         assert_eq!(found, ["id-9"]);
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::capabilities::Capabilities;
 use super::intent::{Intent, Search};
 use super::outputs::{ResolvedOutput, SeenOutput, resolve};
 use super::reason::Reason;
@@ -70,10 +71,11 @@ pub enum ServerSeen {
 /// What a connected server is.
 #[derive(Clone)]
 pub struct ServerFacts {
-    pub provider: &'static str,
+    pub capabilities: Capabilities,
     pub endpoints: Arc<Endpoints>,
     pub catalogue: Arc<Catalogue>,
-    pub own_client_id: ClientId,
+    /// What the operator itself authenticates with, where that is a registration.
+    pub own_client_id: Option<ClientId>,
     /// The server's name for the organization, where it has one.
     pub organization_id: Option<String>,
 }

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::capabilities::Secrets;
 use super::credentials;
 use super::difference;
 use super::intent::{Intent, digest};
@@ -211,10 +212,23 @@ fn usable_secret(
         let known = actual.and_then(|actual| actual.secrets.iter().find(|known| known.id == *secret));
         (rank, known.and_then(|known| known.created_at))
     };
+    let shown = actual.into_iter().flat_map(|actual| &actual.secrets).filter_map(|info| {
+        let value = info.value.as_ref()?;
+        Some((info.id.clone(), ClientSecret::new(value.expose())))
+    });
     published
         .chain(held())
-        .filter(|(secret, _)| !gone_at_server(app, id, secret, actual, now))
+        .chain(shown)
+        .filter(|(secret, value)| {
+            !gone_at_server(app, id, secret, actual, now) && !shown_otherwise(secret, value, actual)
+        })
         .max_by_key(|(secret, _)| age(secret))
+}
+
+/// Whether the server shows another value for this secret.
+fn shown_otherwise(id: &SecretId, value: &ClientSecret, actual: Option<&Registered>) -> bool {
+    let info = actual.and_then(|actual| actual.secrets.iter().find(|info| info.id == *id));
+    info.and_then(|info| info.value.as_ref()).is_some_and(|shown| shown.expose() != value.expose())
 }
 
 /// Whether the server no longer has the secret. One that was just made is given time to show.
@@ -246,7 +260,8 @@ fn credentials_of<'a>(app: &'a ExternalApplication, id: &ClientId) -> &'a [Crede
 }
 
 fn strays(app: &ExternalApplication, valid: &Valid, current: Option<&SecretId>, actual: &Registered) -> Vec<SecretId> {
-    if valid.observe_only {
+    // Where there is one secret, the one that is made takes the place of what was lost.
+    if valid.observe_only || valid.server.capabilities.secrets != Secrets::Several {
         return Vec::new();
     }
     // What a lost create left behind was never published; what an adopted registration had belongs to others.
@@ -331,7 +346,12 @@ fn all_but_the_latest(
 fn uncorrected(app: &ExternalApplication, valid: &Valid, seen: &Observed) -> Vec<FieldDifference> {
     match &seen.registration {
         _ if !valid.observe_only && valid.held_back.is_none() => Vec::new(),
-        RegistrationSeen::Present(actual) => difference::between(&desired(app), actual),
+        RegistrationSeen::Present(actual) => {
+            let differences = difference::between(&desired(app), actual);
+            // Who only observes leaves no mark.
+            let ours = |found: &FieldDifference| !valid.observe_only || found.field != difference::OWNER;
+            differences.into_iter().filter(ours).collect()
+        }
         RegistrationSeen::Unread(_) => app.status.as_ref().map(|status| status.drift.clone()).unwrap_or_default(),
         _ => difference::absent(),
     }

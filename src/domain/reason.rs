@@ -25,6 +25,8 @@ pub enum Reason {
     DriftFound,
     /// The registration is as the spec says.
     InSync,
+    /// What an ApiResource declares may be asked for.
+    Declared,
     /// The credentials are where workloads can mount them.
     Published,
     /// An object with credentials was written again because it was missing or had been changed.
@@ -104,6 +106,8 @@ pub enum Reason {
     ScopeNotAllowed,
     /// A scope cannot be granted as this type.
     WrongScopeType,
+    /// The server has no such setting or operation.
+    NotSupported,
     /// The spec contradicts itself.
     InvalidSpec,
     /// A template cannot be rendered.

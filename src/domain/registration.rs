@@ -3,8 +3,9 @@
 //! RFC 7591 calls these things clients; UiPath calls them external applications. The types here carry what both
 //! have: an identifier, a name, redirect URIs, scopes, and the credentials that the application authenticates with.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -121,6 +122,113 @@ pub struct Desired {
     pub client_type: ClientType,
     pub redirect_uris: BTreeSet<String>,
     pub scopes: BTreeSet<Scope>,
+    /// What is set beyond that. A setting that is not named here is left as the server has it.
+    pub settings: Settings,
+    /// The application that the registration is for.
+    pub owner: Owner,
+}
+
+/// The application that a registration is made for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// `metadata.uid`: tells it from an earlier or another one of the same name.
+    pub uid: String,
+    pub namespace: String,
+    pub name: String,
+}
+
+/// Whose registration this is, as the registration itself says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Mark {
+    /// The server has no place for it.
+    #[default]
+    Unsupported,
+    /// There is a place for it, and nothing of ours in it.
+    Absent,
+    /// The UID of an application.
+    Uid(String),
+}
+
+impl Mark {
+    /// Whether the registration says that it is this application's.
+    pub fn names(&self, uid: &str) -> bool {
+        matches!(self, Self::Uid(marked) if marked == uid)
+    }
+}
+
+/// What is set beyond name, redirect URIs and scopes.
+pub type Settings = BTreeMap<Setting, SettingValue>;
+
+/// One thing that some servers let a registration set, in the words of RFC 7591 and OpenID Connect where they have one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Setting {
+    TokenEndpointAuthMethod,
+    Audiences,
+    AccessTokenLifespan,
+    RefreshTokenLifespan,
+    IdTokenLifespan,
+    AccessTokenStrategy,
+    PostLogoutRedirectUris,
+    AllowedCorsOrigins,
+    FrontchannelLogoutUri,
+    BackchannelLogoutUri,
+    SkipConsent,
+    SkipLogoutConsent,
+}
+
+impl Setting {
+    pub const ALL: [Self; 12] = [
+        Self::TokenEndpointAuthMethod,
+        Self::Audiences,
+        Self::AccessTokenLifespan,
+        Self::RefreshTokenLifespan,
+        Self::IdTokenLifespan,
+        Self::AccessTokenStrategy,
+        Self::PostLogoutRedirectUris,
+        Self::AllowedCorsOrigins,
+        Self::FrontchannelLogoutUri,
+        Self::BackchannelLogoutUri,
+        Self::SkipConsent,
+        Self::SkipLogoutConsent,
+    ];
+
+    /// The field of the spec.
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::TokenEndpointAuthMethod => "settings.tokenEndpointAuthMethod",
+            Self::Audiences => "settings.audiences",
+            Self::AccessTokenLifespan => "settings.accessTokenLifespan",
+            Self::RefreshTokenLifespan => "settings.refreshTokenLifespan",
+            Self::IdTokenLifespan => "settings.idTokenLifespan",
+            Self::AccessTokenStrategy => "settings.accessTokenStrategy",
+            Self::PostLogoutRedirectUris => "settings.postLogoutRedirectUris",
+            Self::AllowedCorsOrigins => "settings.allowedCorsOrigins",
+            Self::FrontchannelLogoutUri => "settings.frontchannelLogoutUri",
+            Self::BackchannelLogoutUri => "settings.backchannelLogoutUri",
+            Self::SkipConsent => "settings.skipConsent",
+            Self::SkipLogoutConsent => "settings.skipLogoutConsent",
+        }
+    }
+}
+
+/// The value of a setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SettingValue {
+    Text(String),
+    List(BTreeSet<String>),
+    Seconds(u64),
+    Flag(bool),
+}
+
+impl fmt::Display for SettingValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::List(items) => f.write_str(&items.iter().map(String::as_str).collect::<Vec<_>>().join(" ")),
+            Self::Seconds(seconds) => write!(f, "{seconds}s"),
+            Self::Flag(flag) => flag.fmt(f),
+        }
+    }
 }
 
 /// What a registration is, as the server's own read of it tells.
@@ -131,28 +239,52 @@ pub struct Registered {
     pub client_type: ClientType,
     pub redirect_uris: BTreeSet<String>,
     pub scopes: BTreeSet<Scope>,
-    /// Every secret that the server holds for it, without the values.
+    /// Every secret that the server holds for it.
     pub secrets: Vec<SecretInfo>,
+    /// Where the server keeps one set of scopes, and says by grant types (RFC 7591 section 2) what they may be used for:
+    /// then `scopes` has each name with both grants, and the grants there say nothing.
+    pub grant_types: Option<BTreeSet<String>>,
+    /// What the server tells of the settings that it has.
+    pub settings: Settings,
+    pub owner: Mark,
 }
 
-/// One row of the server's list of registrations: all that a list tells, which is less than a read.
+/// One row of the server's list of registrations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     pub client_id: ClientId,
     pub display_name: String,
     pub client_type: ClientType,
     pub redirect_uris: BTreeSet<String>,
+    pub owner: Mark,
+    /// Where a list tells as much as a read.
+    pub whole: Option<Box<Registered>>,
 }
 
-/// A secret as the server lists it: never its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A secret as the server lists it.
+#[derive(Clone, Debug)]
 pub struct SecretInfo {
     pub id: SecretId,
     pub description: Option<String>,
     pub created_at: Option<Timestamp>,
     /// Absent: it never expires.
     pub expires_at: Option<Timestamp>,
+    /// The secret itself, where the server shows it again or the operator keeps it.
+    pub value: Option<Arc<ClientSecret>>,
 }
+
+impl PartialEq for SecretInfo {
+    fn eq(&self, other: &Self) -> bool {
+        let value = |info: &Self| info.value.as_ref().map(|secret| secret.expose().to_owned());
+        self.id == other.id
+            && self.description == other.description
+            && self.created_at == other.created_at
+            && self.expires_at == other.expires_at
+            && value(self) == value(other)
+    }
+}
+
+impl Eq for SecretInfo {}
 
 /// A secret at the one moment in which the server shows it.
 #[derive(Debug)]
@@ -162,6 +294,8 @@ pub struct Credential {
     pub secret: ClientSecret,
     pub created_at: Option<Timestamp>,
     pub expires_at: Option<Timestamp>,
+    /// Whether it took the place of those before it, which are no longer valid.
+    pub replaces: bool,
 }
 
 /// The answer to a successful create.
@@ -214,6 +348,8 @@ impl Registered {
             client_type: self.client_type,
             redirect_uris: self.redirect_uris.clone(),
             scopes: self.scopes.clone(),
+            settings: self.settings.clone(),
+            owner: Owner::default(),
         }
     }
 
@@ -224,6 +360,19 @@ impl Registered {
             display_name: self.display_name.clone(),
             client_type: self.client_type,
             redirect_uris: self.redirect_uris.clone(),
+            owner: self.owner.clone(),
+            whole: None,
         }
     }
+
+    /// The same, with all that this read tells: for a server whose list is as good as a read.
+    pub fn into_listed(self) -> Listed {
+        Listed { whole: Some(Box::new(self.clone())), ..self.as_listed() }
+    }
+}
+
+/// Each name with both grants: how the one set of scopes is told of a server that keeps no more than that.
+pub fn both_grants<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<Scope> {
+    let with = |name: &str, grant| Scope { name: name.to_owned(), grant };
+    names.into_iter().flat_map(|name| [with(name, Grant::User), with(name, Grant::Application)]).collect()
 }

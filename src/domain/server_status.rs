@@ -6,6 +6,7 @@ use kube::Resource as _;
 use kube::api::ObjectMeta;
 use sha2::{Digest, Sha256};
 
+use super::capabilities::CatalogueSource;
 use super::credentials::whole;
 use super::observed::Finding;
 use super::outputs::MANAGED_BY;
@@ -136,18 +137,17 @@ pub fn catalogue_changes(
 pub fn resource_status(
     server: &AuthorizationServer,
     object: &ApiResource,
+    source: CatalogueSource,
     applications: usize,
     now: Timestamp,
 ) -> Option<ApiResourceStatus> {
     let old = object.status.clone().unwrap_or_default();
-    let state = if is_ours(server, object) {
-        (true, Reason::InSync, "shows what the server's catalogue says".to_owned())
+    let (holds, reason, message) = if is_ours(server, object) {
+        (true, Reason::InSync, "shows what the server's catalogue says")
     } else {
-        let message =
-            "this server has a catalogue of its own, and what is declared here is not used: delete this object"
-                .to_owned();
-        (false, Reason::CatalogueNotDeclarable, message)
+        declaration(source, object.spec.management)
     };
+    let state = (holds, reason, message.to_owned());
     let stalled = (!state.0).then(|| (true, state.1, state.2.clone()));
     let wanted = [Wanted { kind: "Ready", state: Some(state) }, Wanted { kind: "Stalled", state: stalled }];
     let next = ApiResourceStatus {
@@ -157,6 +157,28 @@ pub fn resource_status(
         conditions: conditions(&old.conditions, &wanted, object.metadata.generation, now),
     };
     (object.status.as_ref() != Some(&next)).then_some(next)
+}
+
+/// What becomes of a declared object.
+fn declaration(source: CatalogueSource, management: CatalogueManagement) -> (bool, Reason, &'static str) {
+    match (source, management) {
+        (CatalogueSource::Own, _) => (
+            false,
+            Reason::CatalogueNotDeclarable,
+            "this server has a catalogue of its own, and what is declared here is not used: delete this object",
+        ),
+        (CatalogueSource::Declared, CatalogueManagement::Enforce) => (
+            false,
+            Reason::NotSupported,
+            "this server cannot be told which scopes it offers: set management to Observe, and applications may ask for them",
+        ),
+        (CatalogueSource::Declared | CatalogueSource::Managed, CatalogueManagement::Observe) => {
+            (true, Reason::Declared, "applications may ask for what is declared here")
+        }
+        (CatalogueSource::Managed, CatalogueManagement::Enforce) => {
+            (true, Reason::Declared, "the server offers what is declared here")
+        }
+    }
 }
 
 /// What a pass over a server found out.
@@ -298,7 +320,21 @@ mod tests {
         let all: Vec<&ApiResource> = present.iter().chain([&foreign]).collect();
         let changes = catalogue_changes(&object, &wanted[..1], &all);
         assert_eq!((changes.apply.len(), changes.remove.len()), (1, 1));
-        let told = resource_status(&object, &foreign, 0, NOON).expect("a status");
+        let told = resource_status(&object, &foreign, CatalogueSource::Own, 0, NOON).expect("a status");
         assert!(told.conditions.iter().any(|c| c.type_ == "Stalled" && c.reason == "CatalogueNotDeclarable"));
+    }
+
+    #[test]
+    fn a_declared_object_says_whether_it_counts_and_whether_the_server_can_be_told() {
+        let mut declared = catalogue_objects(&fixture(), &catalogue()).remove(0);
+        declared.metadata.owner_references = None;
+        let ready = |object: &ApiResource| {
+            let status = resource_status(&fixture(), object, CatalogueSource::Declared, 0, NOON).expect("a status");
+            let ready = status.conditions.into_iter().find(|condition| condition.type_ == "Ready").expect("Ready");
+            (ready.status, ready.reason)
+        };
+        assert_eq!(ready(&declared), ("True".into(), "Declared".into()));
+        declared.spec.management = CatalogueManagement::Enforce;
+        assert_eq!(ready(&declared), ("False".into(), "NotSupported".into()));
     }
 }

@@ -83,11 +83,18 @@ fn stand_by(valid: &mut Valid, actual: &Registered) {
     let others = actual.redirect_uris.iter().filter(|uri| !valid.redirect_uris.contains(uri));
     let others: Vec<String> = others.cloned().collect();
     valid.redirect_uris.extend(others);
+    // Of one set of scopes nothing tells which grant each is for; the spec does.
+    let scopes = match &actual.grant_types {
+        Some(_) => valid.desired.scopes.intersection(&actual.scopes).cloned().collect(),
+        None => actual.scopes.clone(),
+    };
     valid.desired = Desired {
         display_name: actual.display_name.clone(),
         client_type: valid.desired.client_type,
         redirect_uris: actual.redirect_uris.clone(),
-        scopes: actual.scopes.clone(),
+        scopes,
+        settings: valid.desired.settings.clone(),
+        owner: valid.desired.owner.clone(),
     };
 }
 

@@ -9,8 +9,8 @@ use super::observed::{
 };
 use super::outputs::{self, Facts, ResolvedOutput};
 use super::reason::Reason;
-use super::registration::{ClientId, ClientType, Desired, Registered};
-use super::{scopes, upkeep};
+use super::registration::{ClientId, ClientType, Desired, Mark, Owner, Registered};
+use super::{scopes, settings, upkeep};
 use crate::api::AuthorizationServer;
 use crate::api::external_application::{
     ApplicationType, ExternalApplication, OutputKind, ScopeStatus, ServerReference,
@@ -47,7 +47,7 @@ impl Valid {
             name: &self.name,
             namespace: &self.namespace,
             uid: &self.uid,
-            provider: self.server.provider,
+            provider: self.server.capabilities.provider,
             client_id,
             desired: &self.desired,
             redirect_uris: &self.redirect_uris,
@@ -74,6 +74,9 @@ impl From<Finding> for Refusal {
 pub fn validate(app: &ExternalApplication, seen: &Observed, now: Timestamp) -> Result<Valid, Refusal> {
     let facts = usable_server(app, seen)?;
     spec_holds(app)?;
+    if let Some(finding) = facts.capabilities.refusal(&desired(app)) {
+        return Err(finding.into());
+    }
     within_limits(seen)?;
     let catalogue: &super::registration::Catalogue = &facts.catalogue;
     let allowed = seen.server.as_ref().and_then(|server| server.spec.allowed_scopes.clone());
@@ -95,6 +98,12 @@ pub fn desired(app: &ExternalApplication) -> Desired {
         },
         redirect_uris: app.spec.redirect_uris.iter().cloned().collect(),
         scopes: scopes::requested_set(&app.spec.resources),
+        settings: app.spec.settings.as_ref().map(settings::settings).unwrap_or_default(),
+        owner: Owner {
+            uid: app.metadata.uid.clone().unwrap_or_default(),
+            namespace: app.metadata.namespace.clone().unwrap_or_default(),
+            name: app.metadata.name.clone().unwrap_or_default(),
+        },
     }
 }
 
@@ -304,6 +313,7 @@ fn registration_is_clear(
                 Retry::After(left),
             )),
             Settlement::Ambiguous(ids) => Err(ambiguous(&ids)),
+            Settlement::Unknowable => Err(unknowable(&valid.desired.display_name)),
         },
         _ => Ok(None),
     }
@@ -312,6 +322,15 @@ fn registration_is_clear(
 fn nothing_to_observe() -> Finding {
     let message = "there is no registration to observe: set adopt.clientId, or management Enforce";
     Finding::stalled(Reason::RegistrationMissing, message)
+}
+
+/// What can be said where a registration may have been made at a server that does not list what it has.
+pub fn unknowable(name: &str) -> Finding {
+    let message = format!(
+        "the answer to create was lost, and this server does not list its registrations: look there for one named {name} and delete it, then remove the annotation {}",
+        crate::api::PENDING
+    );
+    Finding::stalled(Reason::RegistrationAmbiguous, message)
 }
 
 fn ambiguous(ids: &[ClientId]) -> Finding {
@@ -360,7 +379,11 @@ fn adoption_holds(app: &ExternalApplication, id: &ClientId) -> Result<(), Findin
 /// it may not ask for.
 fn newcomer_holds(app: &ExternalApplication, seen: &Observed, actual: &Registered) -> Result<(), Finding> {
     if app.spec.adopt.is_none() {
-        return if seen.unproven { Err(ambiguous(std::slice::from_ref(&actual.client_id))) } else { Ok(()) };
+        let proven = match &actual.owner {
+            Mark::Unsupported => !seen.unproven,
+            marked => marked.names(app.metadata.uid.as_deref().unwrap_or_default()),
+        };
+        return if proven { Ok(()) } else { Err(ambiguous(std::slice::from_ref(&actual.client_id))) };
     }
     let allowed = seen.server.as_ref().and_then(|server| server.spec.allowed_scopes.as_deref());
     match actual.scopes.iter().find(|scope| !allows_scope(allowed, &scope.name)) {

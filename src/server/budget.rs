@@ -25,11 +25,12 @@ pub enum Class {
     Get,
     Post,
     Put,
+    Patch,
     Delete,
 }
 
 impl Class {
-    pub const ALL: [Self; 4] = [Self::Get, Self::Post, Self::Put, Self::Delete];
+    pub const ALL: [Self; 5] = [Self::Get, Self::Post, Self::Put, Self::Patch, Self::Delete];
 
     /// The HTTP method, as a metric label.
     pub fn as_str(self) -> &'static str {
@@ -37,6 +38,7 @@ impl Class {
             Self::Get => "GET",
             Self::Post => "POST",
             Self::Put => "PUT",
+            Self::Patch => "PATCH",
             Self::Delete => "DELETE",
         }
     }
@@ -86,7 +88,7 @@ impl<R> Budgeted<R> {
 
 /// The budget of one organization.
 pub struct Budget {
-    windows: Mutex<[Window; 4]>,
+    windows: Mutex<[Window; 5]>,
     clock: Clock,
 }
 

@@ -20,9 +20,7 @@ pub enum ServerError {
         "the server refused the operator's credentials: check client-id and client-secret in the Secret that credentialsRef names"
     )]
     Unauthorized,
-    #[error(
-        "the operator's credentials are not permitted to do this: give its external application the scope {needed}"
-    )]
+    #[error("the operator's credentials are not permitted to do this: give them {needed}")]
     Forbidden { needed: &'static str },
     #[error("there is no such registration at the server")]
     NotFound,
@@ -31,6 +29,9 @@ pub enum ServerError {
     /// The server will not take these values, now or later.
     #[error("the server refused the request: {text}")]
     Rejected { text: ServerText },
+    /// This kind of server, or this one, cannot do it.
+    #[error("{what}")]
+    Unsupported { what: &'static str },
     #[error("the server limits requests")]
     RateLimited { retry_after: Option<Duration> },
     /// Our own budget for this server is spent; nothing was sent.
@@ -55,6 +56,7 @@ impl ServerError {
             Self::NotFound => Reason::RegistrationMissing,
             Self::Conflict { .. } => Reason::ServerConflict,
             Self::Rejected { .. } => Reason::RejectedByServer,
+            Self::Unsupported { .. } => Reason::NotSupported,
             Self::RateLimited { .. } | Self::Budget { .. } => Reason::RateLimited,
             Self::Failed { .. } => Reason::ServerFailed,
             Self::Unintelligible { .. } => Reason::UnexpectedAnswer,
@@ -71,6 +73,7 @@ impl ServerError {
             | Self::NotFound
             | Self::Conflict { .. }
             | Self::Rejected { .. }
+            | Self::Unsupported { .. }
             | Self::RateLimited { .. }
             | Self::Budget { .. } => true,
             Self::Timeout | Self::Ambiguous | Self::Failed { .. } | Self::Unintelligible { .. } => false,
@@ -112,6 +115,7 @@ mod tests {
             ServerError::NotFound,
             ServerError::Conflict { text: text.clone() },
             ServerError::Rejected { text },
+            ServerError::Unsupported { what: "no" },
             ServerError::RateLimited { retry_after: None },
             ServerError::Budget { retry_after: Duration::from_secs(1) },
             ServerError::Failed { status: 503 },

@@ -108,6 +108,8 @@ pub struct Answer {
     pub body: Bytes,
     /// Of a 429: how long the class is closed.
     pub retry_after: Option<Duration>,
+    /// The header `Link` (RFC 8288), as it came: where the next page of a list is.
+    pub link: Option<String>,
 }
 
 /// A client for one server.
@@ -202,13 +204,14 @@ impl Http {
         let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let content_type = text(CONTENT_TYPE).map(str::to_ascii_lowercase);
         let retry_after = text(RETRY_AFTER).and_then(|value| retry_after::parse(value, self.clock.now()));
+        let link = text(reqwest::header::LINK).map(str::to_owned);
         let status = response.status().as_u16();
         let body = match bounded(response, request.limit).await {
             // A refusal is a fact whether or not its reasons came through.
             Err(_) if status >= 400 => Bytes::new(),
             body => body?,
         };
-        Ok(Answer { status, content_type, body, retry_after })
+        Ok(Answer { status, content_type, body, retry_after, link })
     }
 }
 
@@ -292,6 +295,7 @@ fn method(class: Class) -> Method {
         Class::Get => Method::GET,
         Class::Post => Method::POST,
         Class::Put => Method::PUT,
+        Class::Patch => Method::PATCH,
         Class::Delete => Method::DELETE,
     }
 }

@@ -11,9 +11,11 @@ use url::Url;
 
 use super::budget::Budget;
 use super::http::{Answer, ClientError, Http, RequestObserver, Timeouts, UrlRefused, url_permitted};
+use super::single_flight::SingleFlight;
 use super::{AuthorizationServer, Lane, ServerError, ServerText};
 pub use crate::api::authorization_server::Deployment;
 use crate::clock::Clock;
+use crate::domain::capabilities::{Capabilities, CatalogueSource, PermissionScope, Secrets};
 use crate::domain::registration::{
     Catalogue, ClientId, ClientSecret, Created, Credential, Desired, Endpoints, Listed, Registered, SecretId,
 };
@@ -25,15 +27,24 @@ mod orchestrator;
 mod paths;
 pub mod readings;
 mod session;
-mod single_flight;
 mod token;
 mod wire;
 
 use answer::Reader;
 use paths::Paths;
 use session::{Access, Call, Organization, Session};
-use single_flight::SingleFlight;
 use wire::{ClientAnswer, CreateBody, MinimalAnswer, NewSecretAnswer, RowAnswer, SecretBody, UpdateBody};
+
+/// What a UiPath organization can do.
+pub const CAPABILITIES: Capabilities = Capabilities {
+    provider: "uipath",
+    marks: false,
+    lists: true,
+    secrets: Secrets::Several,
+    settings: &[],
+    catalogue: CatalogueSource::Own,
+    permissions: PermissionScope::TenantsAndFolders,
+};
 
 /// Everything that a client needs.
 pub struct Config {
@@ -128,12 +139,16 @@ impl AuthorizationServer for Uipath {
         self.session.organization(&token).map(|id| Some(id.to_owned()))
     }
 
-    fn own_client_id(&self) -> &ClientId {
-        &self.session.client_id
+    fn capabilities(&self) -> Capabilities {
+        CAPABILITIES
     }
 
-    fn seal(&self, text: &str) -> String {
-        super::seal_with(&self.session.client_secret, text)
+    fn own_client_id(&self) -> Option<&ClientId> {
+        Some(&self.session.client_id)
+    }
+
+    fn seal(&self, text: &str) -> Option<String> {
+        Some(super::seal_with(&self.session.client_secret, text))
     }
 
     async fn catalogue(&self, lane: Lane) -> Result<Catalogue, ServerError> {
@@ -168,11 +183,11 @@ impl AuthorizationServer for Uipath {
         self.session.call(operation::CREATE, Lane::User, prepare, read).await
     }
 
-    async fn update(&self, id: &ClientId, desired: &Desired) -> Result<(), ServerError> {
+    async fn update(&self, id: &ClientId, desired: &Desired) -> Result<Option<Credential>, ServerError> {
         let prepare = |organization: Organization<'_>| {
             Call::with(self.client_url(organization?, id)?, &UpdateBody::new(desired)?)
         };
-        self.session.call(operation::UPDATE, Lane::User, prepare, done).await
+        self.session.call(operation::UPDATE, Lane::User, prepare, done).await.map(|()| None)
     }
 
     async fn delete(&self, id: &ClientId) -> Result<(), ServerError> {

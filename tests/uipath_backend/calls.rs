@@ -34,6 +34,7 @@ async fn a_registration_is_created_read_updated_and_deleted() {
         description: Some("first".into()),
         created_at: Some(noon()),
         expires_at: None,
+        value: None,
     };
     assert_eq!(read.secrets, [first]);
 
@@ -70,7 +71,7 @@ async fn what_is_gone_already_is_none_or_done_or_not_found() {
     assert_eq!(client.get(&id(), Lane::User).await, Ok(None));
     assert_eq!(client.delete(&id()).await, Ok(()));
     assert_eq!(client.remove_secret(&id(), &SecretId::new("1")).await, Ok(()));
-    assert_eq!(client.update(&id(), &desired()).await, Err(ServerError::NotFound));
+    assert_eq!(client.update(&id(), &desired()).await.unwrap_err(), ServerError::NotFound);
     assert_eq!(client.add_secret(&id(), "d").await.unwrap_err(), ServerError::NotFound);
     assert_eq!(
         client.list(Lane::User).await.unwrap_err().reason().as_str(),

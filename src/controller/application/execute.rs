@@ -199,7 +199,8 @@ impl Pass<'_> {
     }
 
     async fn update(&mut self, id: &ClientId, fields: &str) -> Result<(), Halt> {
-        self.connection.client.update(id, &self.valid.desired).await.map_err(|error| self.server_failed(&error))?;
+        let updated = self.connection.client.update(id, &self.valid.desired).await;
+        let replaced = updated.map_err(|error| self.server_failed(&error))?;
         self.granted = Some(self.valid.desired.scopes.clone());
         let seen_before = self.app.status.as_ref().and_then(|status| status.observed_generation);
         if self.app.spec.adopt.is_none() && seen_before == self.app.metadata.generation {
@@ -211,7 +212,11 @@ impl Pass<'_> {
         } else {
             self.say(Tone::Normal, Reason::Updated, &format!("changed {fields}"));
         }
-        Ok(())
+        let Some(credential) = replaced else { return Ok(()) };
+        // The server made another secret of its own accord: what comes next in the plan speaks of the one before.
+        self.keep(id, credential, &[]);
+        self.say(Tone::Normal, Reason::SecretReplaced, "the server replaced the secret with the change");
+        Err(Halt::Stale)
     }
 
     async fn add_secret(&mut self, id: &ClientId) -> Result<(), Halt> {
@@ -225,22 +230,9 @@ impl Pass<'_> {
             }
             Err(error) => return Err(self.server_failed(&error)),
         };
-        let empty = Registered { secrets: Vec::new(), ..self.nothing(id) };
-        self.keep(id, credential, &empty);
+        self.keep(id, credential, &[]);
         self.say(Tone::Normal, Reason::SecretReplaced, "a new secret was added");
         Ok(())
-    }
-
-    fn nothing(&self, id: &ClientId) -> Registered {
-        let desired = &self.valid.desired;
-        Registered {
-            client_id: id.clone(),
-            display_name: desired.display_name.clone(),
-            client_type: desired.client_type,
-            redirect_uris: desired.redirect_uris.clone(),
-            scopes: desired.scopes.clone(),
-            secrets: Vec::new(),
-        }
     }
 
     async fn publish(&mut self, output: &ResolvedOutput, over: Option<&Standing>) -> Result<(), Halt> {

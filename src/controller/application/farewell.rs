@@ -28,6 +28,7 @@ use crate::domain::observed::{
 use crate::domain::reason::Reason;
 use crate::domain::registration::ClientId;
 use crate::domain::status::{Wanted, conditions};
+use crate::domain::validate::{self, unknowable};
 use crate::server::{AuthorizationServer as _, Lane, ServerError};
 
 /// One pass over an application that is being deleted.
@@ -132,7 +133,7 @@ pub async fn orphaned(app: &ExternalApplication, made: Option<&ClientId>, ctx: &
 fn entry(app: &ExternalApplication, id: &ClientId, leaving: &Leaving<'_>, because: String) -> PendingDeletion {
     PendingDeletion {
         client_id: id.to_string(),
-        display_name: crate::domain::validate::desired(app).display_name,
+        display_name: validate::desired(app).display_name,
         policy: leaving.policy,
         since: whole(leaving.now),
         last_error: Some(because),
@@ -184,7 +185,9 @@ async fn whose(
         let unproven = Finding::passing(Reason::RegistrationAmbiguous, message, Retry::Backoff);
         return Ok(Known { client_id: None, obstacle: obstacle.or(Some(unproven)) });
     }
-    let outputs = written(app, ctx).await?;
+    // Anybody may write an object that names a registration. The sealed intent makes it proof; a mark at the server is more.
+    let marks = server.connection().is_some_and(|connection| connection.client.capabilities().marks);
+    let outputs = if marks { Vec::new() } else { written(app, ctx).await? };
     if let Some(id) = named_by_output(&intent, &outputs) {
         return Ok(Known { client_id: Some(id), obstacle });
     }
@@ -210,6 +213,7 @@ async fn whose(
         Settlement::TakeOver(id) => Ok(Known { client_id: Some(id), obstacle: None }),
         Settlement::NothingHappened => Ok(Known { client_id: status_client_id(app), obstacle: None }),
         Settlement::Wait(left) => unknown(waiting(left)),
+        Settlement::Unknowable => unknown(unknowable(&validate::desired(app).display_name)),
         Settlement::Ambiguous(ids) => {
             let names: Vec<&str> = ids.iter().take(10).map(ClientId::as_str).collect();
             let message = format!("it cannot be proven which registration is ours; look at {}", names.join(", "));
@@ -294,7 +298,7 @@ async fn conclude(
                 (Some(id), None) => format!("registration {id} is left at the server: nobody will delete it"),
                 (None, _) => format!(
                     "a registration named {} may be left at the server: nobody will delete it",
-                    crate::domain::validate::desired(app).display_name
+                    validate::desired(app).display_name
                 ),
             };
             ctx.events.publish(app, Tone::Warning, Reason::Abandoned, &format!("{what}: {because}"));

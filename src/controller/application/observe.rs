@@ -160,6 +160,10 @@ async fn registration(
 
 async fn namesakes(app: &ExternalApplication, server: &Server, now: Timestamp) -> Result<Vec<ClientId>, ServerError> {
     let connection = server.connection().ok_or(ServerError::Unreachable { what: "not connected" })?;
+    if connection.client.capabilities().marks {
+        // What we make is known by its mark, whatever else has the name.
+        return Ok(Vec::new());
+    }
     let list = server.list(&connection, now - NAMESAKES, Lane::User).await?;
     Ok(named(&list, &desired(app).display_name))
 }
@@ -252,7 +256,7 @@ pub async fn search_for(
     let standing = Standing::beside(app, server, ctx);
     let taken = |id: &ClientId| standing.taken(id);
     let newcomers: Vec<ClientId> =
-        intent::newcomers(intent, &list, &taken).take(20).map(|row| row.client_id.clone()).collect();
+        intent::newcomers(intent, uid, &list, &taken).take(20).map(|row| row.client_id.clone()).collect();
     let (twins, namesakes) = (standing.twins(intent), named(&list, &desired(app).display_name));
     let mut candidates = Vec::new();
     for id in newcomers {
@@ -260,14 +264,17 @@ pub async fn search_for(
     }
     let empty_since = candidates.is_empty().then(|| ctx.empty_since(uid, intent, asked));
     let unproven = is_unproven(app, server);
-    Ok(Search { candidates, twins, namesakes, empty_since, unproven })
+    let blind = !connection.client.capabilities().lists;
+    Ok(Search { candidates, twins, namesakes, empty_since, unproven, blind })
 }
 
 /// Whether there is an unsettled intent that was not written with the operator's credentials.
 pub fn is_unproven(app: &ExternalApplication, server: &Server) -> bool {
     let uid = app.metadata.uid.as_deref().unwrap_or_default();
-    let seal = |text: &str| server.connection().map(|connection| connection.client.seal(text));
-    unsettled_intent(app).is_some_and(|intent| seal(&intent.sealed_text(uid)).as_ref() != Some(&intent.seal))
+    let Some(connection) = server.connection() else { return unsettled_intent(app).is_some() };
+    // Without credentials to make a seal with, registrations themselves say whose they are.
+    let seal = |intent: &Intent| connection.client.seal(&intent.sealed_text(uid));
+    unsettled_intent(app).is_some_and(|intent| seal(&intent).is_some_and(|seal| seal != intent.seal))
 }
 
 /// How many applications of the namespace were there before this one. Only counted where there is a limit.

@@ -62,7 +62,7 @@ impl<'a> Standing<'a> {
     pub fn operators_own(&self, id: &ClientId) -> bool {
         self.servers.iter().any(|server| {
             let connected = server.connection().is_some_and(|connection| connection.is_own(id));
-            connected || server.facts().is_some_and(|facts| facts.own_client_id == *id)
+            connected || server.facts().is_some_and(|facts| facts.own_client_id.as_ref() == Some(id))
         })
     }
 
@@ -80,7 +80,9 @@ impl<'a> Standing<'a> {
     /// Whether an operator wrote this intent: anybody could write another, to have ours waited for.
     fn is_sealed(&self, app: &ExternalApplication, intent: &Intent) -> bool {
         let text = intent.sealed_text(app.metadata.uid.as_deref().unwrap_or_default());
-        let seals = |server: &Arc<Server>| server.connection().is_some_and(|own| own.client.seal(&text) == intent.seal);
+        let seals = |server: &Arc<Server>| {
+            server.connection().is_some_and(|own| own.client.seal(&text).as_ref() == Some(&intent.seal))
+        };
         self.servers.iter().any(seals)
     }
 

@@ -11,6 +11,9 @@ use crate::controller::Context;
 use crate::controller::application::Error;
 use crate::controller::events::Tone;
 use crate::controller::kubernetes::{CATALOGUE, is_conflict, is_not_found};
+use crate::domain::capabilities::CatalogueSource;
+use crate::domain::catalogue::merged;
+use crate::domain::observed::ServerFacts;
 use crate::domain::reason::Reason;
 use crate::domain::registration::Catalogue;
 use crate::domain::server_status::{catalogue_changes, catalogue_objects, is_ours, resource_status};
@@ -42,6 +45,14 @@ pub async fn publish(object: &AuthorizationServer, catalogue: &Catalogue, ctx: &
     Ok(())
 }
 
+/// What is known of a server, with what is declared for it.
+pub fn completed(facts: ServerFacts, own: &Catalogue, object: &AuthorizationServer, ctx: &Context) -> ServerFacts {
+    let objects = declared(object, ctx);
+    let others = objects.iter().map(Arc::as_ref).filter(|resource| !is_ours(object, resource));
+    let catalogue = merged(own, others, &facts.capabilities).into();
+    ServerFacts { catalogue, ..facts }
+}
+
 /// The objects that name this server, its own and others.
 fn declared(object: &AuthorizationServer, ctx: &Context) -> Vec<Arc<ApiResource>> {
     let (name, namespace) = (object.name_any(), object.namespace());
@@ -63,8 +74,13 @@ async fn tell(object: &AuthorizationServer, resource: &ApiResource, ctx: &Contex
         app.spec.resources.iter().any(|requested| requested.name == resource.spec.identifier)
     };
     let applications = ctx.applications_of(&super::key_of(object)).iter().filter(|app| uses(app)).count();
-    let Some(status) = resource_status(object, resource, applications, ctx.now()) else { return Ok(()) };
-    if !is_ours(object, resource) && resource.status.as_ref().is_none_or(|status| status.conditions.is_empty()) {
+    let Some(facts) = ctx.servers.get(&super::key_of(object)).facts() else { return Ok(()) };
+    let source = facts.capabilities.catalogue;
+    let Some(status) = resource_status(object, resource, source, applications, ctx.now()) else { return Ok(()) };
+    if source == CatalogueSource::Own
+        && !is_ours(object, resource)
+        && resource.status.as_ref().is_none_or(|status| status.conditions.is_empty())
+    {
         let note = "this server has a catalogue of its own, and what is declared here is not used";
         ctx.events.publish(resource, Tone::Warning, Reason::CatalogueNotDeclarable, note);
     }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::Api;
+use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::interval;
@@ -15,13 +17,13 @@ use crate::controller::Context;
 use crate::controller::application::Error;
 use crate::controller::retry::spread;
 use crate::controller::servers::{Connection, Server, finding};
+use crate::domain::capabilities::Capabilities;
 use crate::domain::observed::{Finding, Retry, ServerFacts};
 use crate::domain::reason::Reason;
-use crate::domain::registration::{Catalogue, ClientId, ClientSecret, Endpoints, Listed};
+use crate::domain::registration::{Catalogue, ClientId, Endpoints, Listed};
 use crate::metrics::{Metrics, ServerLabel, ServerRequest};
-use crate::server::budget::Limits;
+use crate::server::any::{Credentials, Parts, Unusable};
 use crate::server::http::{RequestObserver, Timeouts};
-use crate::server::uipath::{Config, Uipath};
 use crate::server::{AnyServer, AuthorizationServer as _, Lane, ServerError};
 
 /// What a server said of itself in this pass.
@@ -29,7 +31,8 @@ pub struct Asked {
     pub endpoints: Arc<Endpoints>,
     pub organization_id: Option<String>,
     pub catalogue: Arc<Catalogue>,
-    pub own_client_id: ClientId,
+    pub own_client_id: Option<ClientId>,
+    pub capabilities: Capabilities,
     pub list: Arc<Vec<Listed>>,
     pub at: Timestamp,
 }
@@ -37,7 +40,7 @@ pub struct Asked {
 impl Asked {
     pub fn facts(&self) -> ServerFacts {
         ServerFacts {
-            provider: "uipath",
+            capabilities: self.capabilities,
             endpoints: self.endpoints.clone(),
             catalogue: self.catalogue.clone(),
             own_client_id: self.own_client_id.clone(),
@@ -106,12 +109,13 @@ async fn ask(server: &Server, connection: &Connection, lane: Lane, now: Timestam
     let organization_id = client.organization_id(lane).await?;
     let catalogue = client.catalogue(lane).await?;
     let list = server.list(connection, now, lane).await?;
-    let own_client_id = client.own_client_id().clone();
+    let own_client_id = client.own_client_id().cloned();
     Ok(Asked {
         endpoints: endpoints.into(),
         organization_id,
         catalogue: catalogue.into(),
         own_client_id,
+        capabilities: client.capabilities(),
         list,
         at: now,
     })
@@ -122,7 +126,7 @@ fn another_organization(object: &AuthorizationServer, asked: &Asked) -> Option<F
     let known = object.status.as_ref()?.organization_id.as_ref()?;
     let actual = asked.organization_id.as_ref().filter(|actual| *actual != known)?;
     let message = format!(
-        "the server now answers for organization {actual}, but the applications here are registered in {known}: correct spec.uipath, or make another AuthorizationServer"
+        "the server now answers for organization {actual}, but the applications here are registered in {known}: correct the spec, or make another AuthorizationServer"
     );
     Some(Finding::stalled(Reason::OrganizationChanged, message).looked_at_again())
 }
@@ -136,8 +140,8 @@ async fn connection(
 ) -> Result<Result<(Arc<Connection>, bool), Finding>, Error> {
     let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
     let known = server.connection();
-    let (client_id, client_secret) = match credentials(object, namespace, ctx).await? {
-        Ok(pair) => pair,
+    let credentials = match credentials(object, namespace, ctx).await? {
+        Ok(credentials) => credentials,
         // While everything in the namespace is being deleted, what still has to be deleted at the server goes on with
         // the credentials that are known.
         Err(finding) => {
@@ -149,11 +153,11 @@ async fn connection(
         Ok(ca) => ca,
         Err(finding) => return Ok(Err(finding)),
     };
-    let fingerprint = fingerprint(object, &client_id, &client_secret, ca.as_deref());
+    let fingerprint = fingerprint(object, &credentials, ca.as_deref());
     if let Some(connection) = known.filter(|connection| connection.fingerprint == fingerprint) {
         return Ok(Ok((connection, false)));
     }
-    let client = build(object, server, ctx, client_id, client_secret, ca);
+    let client = build(object, server, ctx, credentials, ca);
     Ok(client.map(|client| (Arc::new(Connection { client, fingerprint }), true)))
 }
 
@@ -161,71 +165,56 @@ fn build(
     object: &AuthorizationServer,
     server: &Server,
     ctx: &Context,
-    client_id: ClientId,
-    client_secret: ClientSecret,
+    credentials: Credentials,
     ca_pem: Option<Vec<u8>>,
 ) -> Result<AnyServer, Finding> {
-    let Some(spec) = &object.spec.uipath else {
-        return Err(Finding::stalled(Reason::InvalidSpec, "spec.uipath: must be set"));
-    };
-    let not_permitted = |what: String| Finding::stalled(Reason::UrlNotPermitted, format!("spec.uipath.url: {what}"));
-    let url = url::Url::parse(&spec.url).map_err(|error| not_permitted(error.to_string()))?;
-    let clock = ctx.settings.clock.clone();
-    let limits = match (ctx.settings.requests_per_minute, spec.deployment) {
-        (Some(limit), _) => Limits::per_minute(limit),
-        (None, crate::api::authorization_server::Deployment::AutomationCloud) => Limits::automation_cloud(),
-        (None, _) => Limits::unlimited(),
-    };
-    let budget = ctx.budgets.of(&url, &spec.organization, limits, &clock);
-    let orchestrator = match ctx.settings.requests_per_minute {
-        Some(limit) => Limits::per_minute(limit),
-        None => Limits::orchestrator(),
-    };
-    let orchestrator_budget =
-        ctx.budgets.of(&url, &format!("{}/orchestrator_", spec.organization), orchestrator, &clock);
-    server.spend_from(budget.clone());
-    let observer = Arc::new(Counting { server: server.key.to_string(), metrics: ctx.metrics.clone() });
     let total = ctx.settings.request_timeout;
-    Uipath::new(Config {
-        url,
-        organization: spec.organization.clone(),
-        deployment: spec.deployment,
-        client_id,
-        client_secret,
+    let parts = Parts {
+        credentials,
         ca_pem,
         insecure_hosts: ctx.settings.insecure_hosts.clone(),
         timeouts: Timeouts { connect: total.min(Duration::from_secs(3)), total },
-        budget,
-        orchestrator_budget,
-        clock,
-        observer,
-    })
-    .map(AnyServer::Uipath)
-    .map_err(|error| not_permitted(error.to_string()))
+        budgets: &ctx.budgets,
+        requests_per_minute: ctx.settings.requests_per_minute,
+        clock: ctx.settings.clock.clone(),
+        observer: Arc::new(Counting { server: server.key.to_string(), metrics: ctx.metrics.clone() }),
+    };
+    let (client, budget) =
+        AnyServer::build(&object.spec, parts).map_err(|unusable| unusable_spec(object, &unusable))?;
+    server.spend_from(budget);
+    Ok(client)
 }
 
+fn unusable_spec(object: &AuthorizationServer, unusable: &Unusable) -> Finding {
+    match unusable {
+        Unusable::Kind => Finding::stalled(Reason::InvalidSpec, unusable.to_string()),
+        Unusable::Address { .. } => Finding::stalled(Reason::UrlNotPermitted, unusable.to_string()),
+        Unusable::Credential { key } => {
+            let message = match &object.spec.credentials_ref {
+                Some(reference) => format!("spec.credentialsRef: Secret {} has {unusable}", reference.name),
+                None => format!("spec.credentialsRef: must name a Secret with the key {key}"),
+            };
+            Finding::stalled(Reason::CredentialsMissing, message).looked_at_again()
+        }
+    }
+}
+
+/// What the Secret holds that the spec names; nothing where it names none.
 async fn credentials(
     object: &AuthorizationServer,
     namespace: &str,
     ctx: &Context,
-) -> Result<Result<(ClientId, ClientSecret), Finding>, Error> {
-    let name = &object.spec.credentials_ref.name;
-    let missing = |what: String| Ok(Err(Finding::stalled(Reason::CredentialsMissing, what).looked_at_again()));
+) -> Result<Result<Credentials, Finding>, Error> {
+    let Some(reference) = &object.spec.credentials_ref else { return Ok(Ok(Credentials::default())) };
+    let name = &reference.name;
     let Some(secret) = Api::<Secret>::namespaced(ctx.client.clone(), namespace).get_opt(name).await? else {
-        return missing(format!(
-            "spec.credentialsRef: there is no Secret {name} in namespace {namespace}: create it with the keys client-id and client-secret"
-        ));
+        let message = format!(
+            "spec.credentialsRef: there is no Secret {name} in namespace {namespace}: create it with the operator's own credentials"
+        );
+        return Ok(Err(Finding::stalled(Reason::CredentialsMissing, message).looked_at_again()));
     };
-    let data = secret.data.unwrap_or_default();
-    let text = |key: &str| {
-        let bytes = &data.get(key)?.0;
-        std::str::from_utf8(bytes).ok().map(str::trim).filter(|text| !text.is_empty()).map(ToOwned::to_owned)
-    };
-    match (text("client-id"), text("client-secret")) {
-        (Some(id), Some(secret)) => Ok(Ok((ClientId::new(id), ClientSecret::new(secret)))),
-        (None, _) => missing(format!("spec.credentialsRef: Secret {name} has no key client-id")),
-        (_, None) => missing(format!("spec.credentialsRef: Secret {name} has no key client-secret")),
-    }
+    let text = |(key, value): (String, ByteString)| Some((key, SecretString::from(String::from_utf8(value.0).ok()?)));
+    Ok(Ok(Credentials(secret.data.unwrap_or_default().into_iter().filter_map(text).collect())))
 }
 
 async fn certificates(
@@ -254,12 +243,18 @@ fn invalid_ca(what: &str) -> Finding {
 }
 
 /// Tells one set of connection parameters from another without keeping the secret.
-fn fingerprint(object: &AuthorizationServer, id: &ClientId, secret: &ClientSecret, ca: Option<&[u8]>) -> String {
+fn fingerprint(object: &AuthorizationServer, credentials: &Credentials, ca: Option<&[u8]>) -> String {
     let mut hash = Sha256::new();
-    let spec = serde_json::to_string(&object.spec.uipath).unwrap_or_default();
-    for part in [spec.as_bytes(), id.as_str().as_bytes(), secret.expose().as_bytes(), ca.unwrap_or_default()] {
+    let mut part = |part: &[u8]| {
         hash.update(part.len().to_be_bytes());
         hash.update(part);
+    };
+    let spec = &object.spec;
+    part(&serde_json::to_vec(&(&spec.uipath, &spec.hydra, &spec.keycloak, &spec.registration)).unwrap_or_default());
+    part(ca.unwrap_or_default());
+    for (key, value) in &credentials.0 {
+        part(key.as_bytes());
+        part(value.expose_secret().trim().as_bytes());
     }
     crate::domain::hex(&hash.finalize())
 }

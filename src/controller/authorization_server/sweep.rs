@@ -11,7 +11,7 @@ use crate::controller::Context;
 use crate::controller::application::{admits, contradicted};
 use crate::controller::servers::Server;
 use crate::domain::credentials::marker;
-use crate::domain::difference::between;
+use crate::domain::difference::{OWNER, between};
 use crate::domain::observed::{observes, status_client_id};
 use crate::domain::registration::{ClientId, Registered, SecretInfo};
 use crate::domain::sweep::{Compared, Swept, due, due_for_comparison, suspects};
@@ -45,7 +45,14 @@ pub async fn sweep(server: &Server, asked: &Asked, ctx: &Context) {
     for app in suspects(&by_list, &asked.list) {
         wake(&app, ctx);
     }
-    read_some(server, asked, &watched, ctx).await;
+    let told = told_whole(asked);
+    let (by_row, unread): (Vec<_>, Vec<_>) = watched.into_iter().partition(|(id, _)| told.contains_key(id));
+    for (id, app) in &by_row {
+        if differs(app, told[id]) {
+            wake(app, ctx);
+        }
+    }
+    read_some(server, asked, &unread, ctx).await;
 }
 
 /// Has assignments compared with their tenants. They share what is read, and take turns where that is too much. One that
@@ -66,6 +73,11 @@ pub fn permits(server: &Server, ctx: &Context) {
         ctx.suspect(object.metadata.uid.as_deref().unwrap_or_default());
         ctx.permit_later(&object);
     }
+}
+
+/// The registrations of which the list tells as much as a read.
+fn told_whole(asked: &Asked) -> BTreeMap<&ClientId, &Registered> {
+    asked.list.iter().filter_map(|row| Some((&row.client_id, row.whole.as_deref()?))).collect()
 }
 
 fn consented(app: &ExternalApplication, server: &Server, ctx: &Context) -> bool {
@@ -98,7 +110,10 @@ async fn read_some(server: &Server, asked: &Asked, watched: &[(ClientId, Arc<Ext
 }
 
 fn differs(app: &ExternalApplication, actual: &Registered) -> bool {
-    let differences = between(&desired(app), actual);
+    let mut differences = between(&desired(app), actual);
+    if observes(app) {
+        differences.retain(|found| found.field != OWNER);
+    }
     let status = app.status.as_ref();
     let news = status.is_none_or(|status| status.drift != differences);
     if observes(app) {

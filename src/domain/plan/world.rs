@@ -11,7 +11,7 @@ use crate::domain::credentials::{self, Current, marker};
 use crate::domain::fixtures::NOON;
 use crate::domain::observed::{FINALIZER, Finding, Retry, observes, status_client_id};
 use crate::domain::reason::Reason;
-use crate::domain::registration::{Desired, SecretInfo};
+use crate::domain::registration::{Desired, Mark, SecretInfo};
 use crate::domain::status::{Achieved, Outcome, application};
 use crate::domain::validate::validate;
 
@@ -115,6 +115,9 @@ impl World {
             redirect_uris: wanted.redirect_uris.clone(),
             scopes: wanted.scopes.clone(),
             secrets: Vec::new(),
+            grant_types: None,
+            settings: wanted.settings.clone(),
+            owner: Mark::Unsupported,
         };
         self.registrations.insert(id.clone(), Registration { actual, values: BTreeMap::new(), ours });
         if wanted.client_type == crate::domain::registration::ClientType::Confidential {
@@ -132,6 +135,7 @@ impl World {
             description: description.map(Into::into),
             created_at,
             expires_at: None,
+            value: None,
         });
         registration.values.insert(secret.clone(), value.clone());
         (secret, value)

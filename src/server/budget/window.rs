@@ -22,7 +22,7 @@ const LONGEST_WAIT: Duration = Duration::from_hours(1);
 /// How many requests of each class a server takes from one organization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    counts: [Option<u32>; 4],
+    counts: [Option<u32>; 5],
     window: Duration,
 }
 
@@ -30,22 +30,22 @@ impl Limits {
     /// Identity Server of Automation Cloud: per organization and five minutes
     /// (<https://docs.uipath.com/automation-cloud/Automation-cloud/latest/api-guide/api-rate-limits-for-identity-server>).
     pub fn automation_cloud() -> Self {
-        Self { counts: [Some(300), Some(24_000), Some(160), Some(160)], window: FIVE_MINUTES }
+        Self { counts: [Some(300), Some(24_000), Some(160), Some(160), Some(160)], window: FIVE_MINUTES }
     }
 
     /// Orchestrator publishes no limit for what is asked of it here. UiPath's own clients keep to 15 requests a second.
     pub fn orchestrator() -> Self {
-        Self { counts: [Some(4_500); 4], window: FIVE_MINUTES }
+        Self { counts: [Some(4_500); 5], window: FIVE_MINUTES }
     }
 
     /// For servers that publish no limits: installations of one's own.
     pub fn unlimited() -> Self {
-        Self { counts: [None; 4], window: FIVE_MINUTES }
+        Self { counts: [None; 5], window: FIVE_MINUTES }
     }
 
     /// The same limit for every class, in requests a minute.
     pub fn per_minute(requests: u32) -> Self {
-        Self { counts: [Some(requests); 4], window: Duration::from_mins(1) }
+        Self { counts: [Some(requests); 5], window: Duration::from_mins(1) }
     }
 
     pub(super) fn of(&self, class: Class) -> Limit {

@@ -15,9 +15,9 @@ pub(super) enum Service {
 /// Automation Cloud lists every registration of the organization in one answer.
 const LIST_LIMIT: usize = 8 << 20;
 
-const READ: &str = "PM.OAuthApp or PM.OAuthApp.Read";
-const WRITE: &str = "PM.OAuthApp or PM.OAuthApp.Write";
-const WRITE_SECRET: &str = "PM.OAuthApp, PM.OAuthApp.Write or PM.OAuthAppSecret.Write";
+const READ: &str = "the scope PM.OAuthApp or PM.OAuthApp.Read";
+const WRITE: &str = "the scope PM.OAuthApp or PM.OAuthApp.Write";
+const WRITE_SECRET: &str = "the scope PM.OAuthApp, PM.OAuthApp.Write or PM.OAuthAppSecret.Write";
 
 /// One kind of request.
 #[derive(Clone, Copy, Debug)]
@@ -92,8 +92,8 @@ const fn write(name: &'static str, class: Class, template: &'static str, names_t
 /// A tenant with thousands of folders or users comes in pages; no page is larger than this.
 const PAGE_LIMIT: usize = 8 << 20;
 
-const LOOK: &str = "OR.Default, OR.Folders.Read and OR.Users.Read, and a role in the tenant that allows Units.View, Roles.View and Users.View";
-const PERMIT: &str = "OR.Default, OR.Folders and OR.Users, and a role in the tenant that allows Users.View, Users.Create, Users.Edit, Users.Delete, Roles.View, Units.View and Units.Edit";
+const LOOK: &str = "the scopes OR.Default, OR.Folders.Read and OR.Users.Read, and a role in the tenant that allows Units.View, Roles.View and Users.View";
+const PERMIT: &str = "the scopes OR.Default, OR.Folders and OR.Users, and a role in the tenant that allows Users.View, Users.Create, Users.Edit, Users.Delete, Roles.View, Units.View and Units.Edit";
 
 /// Needs no scope of its own. Where the server is older, this is not there: then nothing is named.
 pub(super) const RESOLVE: Operation =

@@ -15,12 +15,12 @@ use super::discovery::{Document, Metadata};
 use super::operation::{DISCOVERY, Operation, Service, TOKEN};
 use super::paths::Paths;
 use super::readings;
-use super::single_flight::SingleFlight;
 use super::token::{self, NoToken, Token};
 use crate::clock::Clock;
 use crate::domain::registration::{ClientId, ClientSecret};
 use crate::server::budget::{Budget, Budgeted};
 use crate::server::http::{Answer, Body, Http, Request};
+use crate::server::single_flight::SingleFlight;
 use crate::server::{Lane, ServerError, ServerText};
 
 /// A client of one organization.

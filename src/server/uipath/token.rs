@@ -12,10 +12,11 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::form_urlencoded;
 
-use super::answer::{Reader, oauth_error};
+use super::answer::Reader;
 use crate::domain::registration::{ClientId, ClientSecret};
 use crate::server::ServerError;
 use crate::server::http::{Answer, Body};
+use crate::server::words::oauth_error;
 
 /// A token is not used in its last minute, nor in its second half if it lives two minutes or less.
 const MARGIN: Duration = Duration::from_mins(1);
@@ -147,7 +148,8 @@ mod tests {
 
     fn read_at_noon(status: u16, body: &str) -> Result<Token, NoToken> {
         let body = Bytes::copy_from_slice(body.as_bytes());
-        let answer = Answer { status, content_type: Some("application/json".into()), body, retry_after: None };
+        let answer =
+            Answer { status, content_type: Some("application/json".into()), body, retry_after: None, link: None };
         read(&Reader { operation: TOKEN, secrets: &[] }, &answer, noon())
     }
 

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::readings;
 use crate::domain::registration::{
-    Catalogue, CatalogueScope, ClientId, ClientSecret, ClientType, Created, Credential, Desired, Grant, Listed,
-    Registered, Resource, Scope, SecretId, SecretInfo,
+    Catalogue, CatalogueScope, ClientId, ClientSecret, ClientType, Created, Credential, Desired, Grant, Listed, Mark,
+    Registered, Resource, Scope, SecretId, SecretInfo, Settings,
 };
 use crate::server::{ServerError, ServerText};
 
@@ -214,6 +214,7 @@ impl ClientAnswer {
             secret: ClientSecret::new(secret),
             created_at: only.as_ref().and_then(|info| info.created_at),
             expires_at: only.as_ref().and_then(|info| info.expires_at),
+            replaces: false,
         });
         Created { registered, credential }
     }
@@ -233,6 +234,9 @@ impl ClientAnswer {
             redirect_uris: redirect_uris(self.redirect_uri.as_deref()),
             scopes,
             secrets: self.secrets.into_iter().flatten().filter_map(SecretAnswer::info).collect(),
+            grant_types: None,
+            settings: Settings::new(),
+            owner: Mark::Unsupported,
         }
     }
 }
@@ -245,6 +249,7 @@ impl MinimalAnswer {
             secret: ClientSecret::new(secret),
             created_at: None,
             expires_at: None,
+            replaces: false,
         });
         let registered = Registered {
             client_id: ClientId::new(self.id),
@@ -253,6 +258,9 @@ impl MinimalAnswer {
             redirect_uris: desired.redirect_uris.clone(),
             scopes: desired.scopes.clone(),
             secrets: Vec::new(),
+            grant_types: None,
+            settings: Settings::new(),
+            owner: Mark::Unsupported,
         };
         Created { registered, credential }
     }
@@ -269,6 +277,7 @@ impl SecretAnswer {
             description: self.description,
             created_at: self.creation_time,
             expires_at: self.expiry_time,
+            value: None,
         })
     }
 }
@@ -280,7 +289,7 @@ impl NewSecretAnswer {
             Self::Bare(secret) | Self::Minimal { secret } => (None, Some(secret), None, None),
             Self::Object(answer) => (answer.id, answer.secret, answer.creation_time, answer.expiry_time),
         };
-        Some(Credential { id, secret: ClientSecret::new(non_empty(secret)?), created_at, expires_at })
+        Some(Credential { id, secret: ClientSecret::new(non_empty(secret)?), created_at, expires_at, replaces: false })
     }
 }
 
@@ -291,6 +300,8 @@ impl RowAnswer {
             display_name: self.name.ok().unwrap_or_default(),
             client_type: readings::listed_type(self.is_confidential.ok()),
             redirect_uris: redirect_uris(self.redirect_uri.ok().as_deref()),
+            owner: Mark::Unsupported,
+            whole: None,
         }
     }
 

@@ -11,7 +11,7 @@ use crate::domain::credentials::Current;
 use crate::domain::intent::{CREATE, Intent, SENT_WITHIN};
 use crate::domain::observed::{FINALIZER, RegistrationSeen};
 use crate::domain::reason::Reason;
-use crate::domain::registration::{ClientId, ClientSecret, Credential, Registered, SecretId};
+use crate::domain::registration::{ClientId, ClientSecret, Credential, SecretId, SecretInfo};
 use crate::server::{AuthorizationServer as _, ServerError};
 
 /// An intent that this pass has written.
@@ -25,7 +25,7 @@ impl Pass<'_> {
     pub(super) async fn record(&mut self, intent: Intent) -> Result<(), Halt> {
         let now = self.ctx.now();
         let mut intent = Intent { at: now, ..intent };
-        intent.seal = self.connection.client.seal(&intent.sealed_text(self.uid()));
+        intent.seal = self.connection.client.seal(&intent.sealed_text(self.uid())).unwrap_or_default();
         let written = self.ctx.kubernetes().guard(self.app, FINALIZER, Some(&intent)).await;
         match written {
             Ok(object) => self.recorded = Some(Recorded { at: now, version: object.metadata.resource_version }),
@@ -53,7 +53,7 @@ impl Pass<'_> {
         let id = created.registered.client_id.clone();
         self.server.made(&id, self.uid());
         if let Some(credential) = created.credential {
-            self.keep(&id, credential, &created.registered);
+            self.keep(&id, credential, &created.registered.secrets);
         }
         let replaced = matches!(self.seen.registration, RegistrationSeen::Missing { .. });
         let reason = if replaced { Reason::Recreated } else { Reason::Registered };
@@ -72,12 +72,16 @@ impl Pass<'_> {
     }
 
     /// Keeps a secret until an object carries it.
-    pub(super) fn keep(&mut self, id: &ClientId, mut credential: Credential, registered: &Registered) {
-        let secret_id = credential.id.clone().unwrap_or_else(|| match registered.secrets.as_slice() {
+    pub(super) fn keep(&mut self, id: &ClientId, mut credential: Credential, listed: &[SecretInfo]) {
+        let secret_id = credential.id.clone().unwrap_or_else(|| match listed {
             [only] => only.id.clone(),
             _ => SecretId::new("initial"),
         });
         credential.id = Some(secret_id.clone());
+        if credential.replaces {
+            let before = self.app.status.iter().flat_map(|status| &status.credentials);
+            self.removed.extend(before.map(|credential| SecretId::new(&credential.id)));
+        }
         self.current = Some(Current {
             id: secret_id.clone(),
             created_at: credential.created_at.or(Some(self.ctx.now())),

@@ -51,6 +51,7 @@ impl World {
                 secret: ClientSecret::new(value),
                 created_at: None,
                 expires_at: None,
+                replaces: false,
             })
         });
         seen
@@ -73,7 +74,7 @@ impl World {
             },
             Look::Search(intent) => {
                 let hold = intent::hold(&intent, &self.identity, self.now);
-                let new = intent::newcomers(&intent, &list, &|_| false);
+                let new = intent::newcomers(&intent, "app-uid", &list, &|_| false);
                 let candidates = new.map(|row| self.registrations[&row.client_id].actual.clone()).collect();
                 // This server always answers, and shows at once what it has.
                 let empty_since = Some(intent.at);

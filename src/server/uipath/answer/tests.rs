@@ -13,6 +13,7 @@ fn answer(status: u16, content_type: &str, body: &str) -> Answer {
         content_type: Some(content_type.to_owned()),
         body: Bytes::copy_from_slice(body.as_bytes()),
         retry_after: None,
+        link: None,
     }
 }
 

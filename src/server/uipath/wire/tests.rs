@@ -15,6 +15,8 @@ fn desired() -> Desired {
             Scope { name: "OR.Jobs".into(), grant: Grant::User },
             Scope { name: "OR.Jobs".into(), grant: Grant::Application },
         ]),
+        settings: Settings::new(),
+        owner: crate::domain::registration::Owner::default(),
     }
 }
 

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Mutex;
 
-use crate::server::ServerError;
+use super::ServerError;
 
 /// A cached value. Whoever finds it unusable fetches it, and everybody who waited meanwhile shares the outcome, a
 /// failure included: a server that is down is asked once, not once by each who waited.
-pub(super) struct SingleFlight<T> {
+pub(in crate::server) struct SingleFlight<T> {
     slot: Mutex<Slot<T>>,
     /// How many fetches have come to an end.
     ended: AtomicU64,
@@ -28,7 +28,7 @@ impl<T> Default for SingleFlight<T> {
 }
 
 impl<T> SingleFlight<T> {
-    pub(super) async fn get<F>(
+    pub(in crate::server) async fn get<F>(
         &self,
         usable: impl Fn(&T) -> bool,
         fetch: impl FnOnce() -> F,
@@ -60,14 +60,14 @@ impl<T> SingleFlight<T> {
     }
 
     /// Forgets this very value. One that was fetched since stays.
-    pub(super) async fn discard(&self, value: &Arc<T>) {
+    pub(in crate::server) async fn discard(&self, value: &Arc<T>) {
         let mut slot = self.slot.lock().await;
         if slot.value.as_ref().is_some_and(|current| Arc::ptr_eq(current, value)) {
             slot.value = None;
         }
     }
 
-    pub(super) async fn replace(&self, value: T) -> Arc<T> {
+    pub(in crate::server) async fn replace(&self, value: T) -> Arc<T> {
         let value = Arc::new(value);
         *self.slot.lock().await = Slot { value: Some(Arc::clone(&value)), failure: None };
         value
@@ -81,8 +81,8 @@ mod tests {
 
     use futures::future::join_all;
 
+    use super::ServerError;
     use super::SingleFlight;
-    use crate::server::ServerError;
 
     #[tokio::test]
     async fn everybody_who_waited_shares_one_fetch_and_its_failure() {

@@ -1,0 +1,94 @@
+//! What a server can do, so that what it cannot is refused with a reason and never ignored.
+
+use super::observed::Finding;
+use super::reason::Reason;
+use super::registration::{Desired, Setting};
+
+/// What one kind of server can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The name of the kind, as the outputs say it in `provider`.
+    pub provider: &'static str,
+    /// Whether a registration carries the UID of its application, so that it is recognised whatever became of the answer
+    /// to its create.
+    pub marks: bool,
+    /// Whether every registration of the server can be listed, and not only those that we know.
+    pub lists: bool,
+    pub secrets: Secrets,
+    /// What may be set beyond name, redirect URIs and scopes.
+    pub settings: &'static [Setting],
+    pub catalogue: CatalogueSource,
+    pub permissions: PermissionScope,
+}
+
+/// How many secrets a registration may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    /// A new one beside those there are.
+    Several,
+    /// One: a new one takes the place of the one there is.
+    One,
+    /// The one that it was made with.
+    Fixed,
+}
+
+/// Where it is said which scopes there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CatalogueSource {
+    /// By the server alone.
+    Own,
+    /// By ApiResource objects, beside what the server tells of itself.
+    Declared,
+    /// The same, and the server can be made to offer what they say.
+    Managed,
+}
+
+/// What permissions an application can be given beyond its scopes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PermissionScope {
+    None,
+    /// Roles in tenants and their folders.
+    TenantsAndFolders,
+    /// Roles, without tenants.
+    Roles,
+}
+
+impl Capabilities {
+    /// The first thing that is asked for and cannot be had here.
+    pub fn refusal(&self, desired: &Desired) -> Option<Finding> {
+        let setting = desired.settings.keys().find(|setting| !self.settings.contains(setting))?;
+        let known: Vec<&str> = self.settings.iter().map(|setting| setting.field()).collect();
+        let instead = if known.is_empty() {
+            "it has no settings at all".to_owned()
+        } else {
+            format!("it has {}", known.join(", "))
+        };
+        let message = format!(
+            "spec.{}: a server of kind {} has no such setting; {instead}. Remove it",
+            setting.field(),
+            self.provider
+        );
+        Some(Finding::stalled(Reason::NotSupported, message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::fixtures::{desired, facts};
+    use crate::domain::registration::SettingValue;
+
+    #[test]
+    fn a_setting_that_the_server_does_not_have_is_refused_by_name_and_with_those_that_it_has() {
+        let mut wanted = desired();
+        wanted.settings.insert(Setting::SkipConsent, SettingValue::Flag(true));
+        let none = facts().capabilities;
+        let finding = none.refusal(&wanted).expect("refused");
+        assert_eq!(finding.reason, Reason::NotSupported);
+        assert!(finding.message.starts_with("spec.settings.skipConsent: "), "{}", finding.message);
+        let some = Capabilities { settings: &[Setting::Audiences], ..none };
+        assert!(some.refusal(&wanted).expect("refused").message.contains("it has settings.audiences"));
+        let all = Capabilities { settings: &Setting::ALL, ..none };
+        assert_eq!(all.refusal(&wanted), None);
+    }
+}

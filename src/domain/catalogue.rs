@@ -1,0 +1,92 @@
+//! What may be asked for where people declare it.
+
+use std::collections::BTreeMap;
+
+use super::capabilities::{Capabilities, CatalogueSource};
+use super::registration::{Catalogue, CatalogueScope, Grant, Resource};
+use crate::api::ApiResource;
+use crate::api::api_resource::{ApiScope, GrantKind};
+
+/// What the server tells of itself, with what is declared beside it where the server lets others say so. Of two that name
+/// one scope the declared one counts; several objects for one resource add up.
+pub fn merged<'a>(
+    own: &Catalogue,
+    declared: impl Iterator<Item = &'a ApiResource>,
+    capabilities: &Capabilities,
+) -> Catalogue {
+    if capabilities.catalogue == CatalogueSource::Own {
+        return own.clone();
+    }
+    let mut resources: BTreeMap<&str, Resource> =
+        own.resources.iter().map(|resource| (resource.name.as_str(), resource.clone())).collect();
+    let mut declared: Vec<&ApiResource> =
+        declared.filter(|object| object.metadata.deletion_timestamp.is_none()).collect();
+    declared.sort_by_key(|object| &object.metadata.name);
+    for object in declared {
+        let resource = resources.entry(&object.spec.identifier).or_insert_with(|| Resource {
+            name: object.spec.identifier.clone(),
+            display_name: None,
+            description: None,
+            scopes: Vec::new(),
+        });
+        resource.display_name = object.spec.display_name.clone().or(resource.display_name.take());
+        for scope in object.spec.scopes.iter().map(scope) {
+            resource.scopes.retain(|known| known.name != scope.name);
+            resource.scopes.push(scope);
+        }
+        resource.scopes.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    Catalogue { resources: resources.into_values().collect() }
+}
+
+fn scope(declared: &ApiScope) -> CatalogueScope {
+    let grant = |kind: &GrantKind| match kind {
+        GrantKind::User => Grant::User,
+        GrantKind::Application => Grant::Application,
+    };
+    CatalogueScope {
+        name: declared.name.clone(),
+        display_name: declared.display_name.clone(),
+        description: declared.description.clone(),
+        grants: declared.grants.iter().map(grant).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::fixtures::{catalogue, facts};
+
+    fn declared(name: &str, identifier: &str, scopes: &[(&str, &str)]) -> ApiResource {
+        let scopes: Vec<_> =
+            scopes.iter().map(|(name, grant)| serde_json::json!({"name": name, "grants": [grant]})).collect();
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "extapp.dev/v1alpha1", "kind": "ApiResource", "metadata": {"name": name, "namespace": "identity"},
+            "spec": {"serverRef": {"name": "cloud"}, "identifier": identifier, "scopes": scopes}
+        }))
+        .expect("an ApiResource")
+    }
+
+    #[test]
+    fn declared_objects_are_the_catalogue_where_the_server_has_none() {
+        let declaring = Capabilities { catalogue: CatalogueSource::Declared, ..facts().capabilities };
+        let objects = [
+            declared("a", "invoices", &[("read", "Application"), ("write", "User")]),
+            declared("b", "invoices", &[("read", "User"), ("audit", "User")]),
+        ];
+        let found = merged(&Catalogue::default(), objects.iter(), &declaring);
+        let scopes: Vec<(&str, bool)> = found.resources[0]
+            .scopes
+            .iter()
+            .map(|scope| (scope.name.as_str(), scope.grants.contains(&Grant::User)))
+            .collect();
+        assert_eq!(scopes, [("audit", true), ("read", true), ("write", true)]);
+        assert_eq!(merged(&catalogue(), objects.iter(), &declaring).resources.len(), 3);
+    }
+
+    #[test]
+    fn a_server_with_a_catalogue_of_its_own_takes_no_declarations() {
+        let objects = [declared("a", "invoices", &[("read", "User")])];
+        assert_eq!(merged(&catalogue(), objects.iter(), &facts().capabilities), catalogue());
+    }
+}

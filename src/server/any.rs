@@ -1,0 +1,255 @@
+//! Any authorization server: a closed set, dispatched without boxes, and made from what an AuthorizationServer says.
+//!
+//! A further kind is one folder beside this file, one variant here, and one field in the spec.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::budget::{Budget, BudgetRegistry, Limits};
+use super::http::{RequestObserver, Timeouts};
+use super::permissions::{Assignee, Permissions};
+use super::uipath::{self, Deployment, Uipath};
+use super::{AuthorizationServer, Lane, ServerError};
+use crate::api::{AuthorizationServerSpec, authorization_server};
+use crate::clock::Clock;
+use crate::domain::capabilities::Capabilities;
+use crate::domain::registration::{
+    Catalogue, ClientId, ClientSecret, Created, Credential, Desired, Endpoints, Listed, PrincipalId, Registered,
+    SecretId,
+};
+use crate::domain::tenant::{FolderId, Member, Principal, RoleId, Tenant, User, UserId};
+
+/// What a server is made from, beside its spec.
+pub struct Parts<'a> {
+    /// The operator's own credentials: the data of the Secret that the spec names.
+    pub credentials: Credentials,
+    /// Certificates that are trusted beside the platform's own.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Hosts that may be spoken to without TLS: from the operator's own flag, never from an object.
+    pub insecure_hosts: Vec<String>,
+    pub timeouts: Timeouts,
+    pub budgets: &'a BudgetRegistry,
+    /// The operator's own limit, in place of the server's.
+    pub requests_per_minute: Option<u32>,
+    pub clock: Clock,
+    pub observer: Arc<dyn RequestObserver>,
+}
+
+/// The data of a Secret, by key.
+#[derive(Default)]
+pub struct Credentials(pub BTreeMap<String, SecretString>);
+
+impl Credentials {
+    /// The value of a key, without white space around it; `None` where there is nothing.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(|value| value.expose_secret().trim()).filter(|value| !value.is_empty())
+    }
+
+    /// The value of a key that is needed.
+    pub fn require(&self, key: &'static str) -> Result<&str, Unusable> {
+        self.get(key).ok_or(Unusable::Credential { key })
+    }
+
+    /// The client id and the secret that the operator authenticates with.
+    pub fn client(&self) -> Result<(ClientId, ClientSecret), Unusable> {
+        Ok((ClientId::new(self.require("client-id")?), ClientSecret::new(self.require("client-secret")?)))
+    }
+}
+
+/// Why there is no client, in words for the person who wrote the spec.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// The Secret lacks a key.
+    #[error("no key {key}")]
+    Credential { key: &'static str },
+    /// An address, or what TLS is set up from.
+    #[error("spec.{field}: {what}")]
+    Address { field: &'static str, what: String },
+    #[error(
+        "say which server this is: set exactly one of spec.uipath, spec.hydra, spec.keycloak and spec.registration"
+    )]
+    Kind,
+}
+
+impl Unusable {
+    /// For a mapper: what is wrong with a field.
+    pub fn address<E: ToString>(field: &'static str) -> impl Fn(E) -> Self {
+        move |error| Self::Address { field, what: error.to_string() }
+    }
+}
+
+/// Any authorization server: a closed set, dispatched without boxes.
+pub enum AnyServer {
+    Uipath(Uipath),
+}
+
+impl AnyServer {
+    /// Makes a client of the server that the spec names, with the budget that its requests are counted against. Nothing
+    /// is sent yet.
+    pub fn build(spec: &AuthorizationServerSpec, parts: Parts<'_>) -> Result<(Self, Arc<Budget>), Unusable> {
+        if let Some(spec) = &spec.uipath {
+            return uipath(spec, parts).map(|(server, budget)| (Self::Uipath(server), budget));
+        }
+        Err(Unusable::Kind)
+    }
+}
+
+fn uipath(spec: &authorization_server::Uipath, parts: Parts<'_>) -> Result<(Uipath, Arc<Budget>), Unusable> {
+    let (client_id, client_secret) = parts.credentials.client()?;
+    let url = Url::parse(&spec.url).map_err(Unusable::address("uipath.url"))?;
+    let limits = match (parts.requests_per_minute, spec.deployment) {
+        (Some(limit), _) => Limits::per_minute(limit),
+        (None, Deployment::AutomationCloud) => Limits::automation_cloud(),
+        (None, _) => Limits::unlimited(),
+    };
+    let budget = parts.budgets.of(&url, &spec.organization, limits, &parts.clock);
+    let orchestrator = parts.requests_per_minute.map_or_else(Limits::orchestrator, Limits::per_minute);
+    let orchestrator_budget =
+        parts.budgets.of(&url, &format!("{}/orchestrator_", spec.organization), orchestrator, &parts.clock);
+    let server = Uipath::new(uipath::Config {
+        url,
+        organization: spec.organization.clone(),
+        deployment: spec.deployment,
+        client_id,
+        client_secret,
+        ca_pem: parts.ca_pem,
+        insecure_hosts: parts.insecure_hosts,
+        timeouts: parts.timeouts,
+        budget: budget.clone(),
+        orchestrator_budget,
+        clock: parts.clock,
+        observer: parts.observer,
+    })
+    .map_err(Unusable::address("uipath.url"))?;
+    Ok((server, budget))
+}
+
+macro_rules! each {
+    ($self:ident, $server:ident => $call:expr) => {
+        match $self {
+            AnyServer::Uipath($server) => $call,
+        }
+    };
+}
+
+impl AuthorizationServer for AnyServer {
+    async fn endpoints(&self, lane: Lane) -> Result<Endpoints, ServerError> {
+        each!(self, server => server.endpoints(lane).await)
+    }
+
+    async fn organization_id(&self, lane: Lane) -> Result<Option<String>, ServerError> {
+        each!(self, server => server.organization_id(lane).await)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        each!(self, server => server.capabilities())
+    }
+
+    fn own_client_id(&self) -> Option<&ClientId> {
+        each!(self, server => server.own_client_id())
+    }
+
+    fn seal(&self, text: &str) -> Option<String> {
+        each!(self, server => server.seal(text))
+    }
+
+    async fn catalogue(&self, lane: Lane) -> Result<Catalogue, ServerError> {
+        each!(self, server => server.catalogue(lane).await)
+    }
+
+    async fn list(&self, lane: Lane) -> Result<Vec<Listed>, ServerError> {
+        each!(self, server => server.list(lane).await)
+    }
+
+    async fn get(&self, id: &ClientId, lane: Lane) -> Result<Option<Registered>, ServerError> {
+        each!(self, server => server.get(id, lane).await)
+    }
+
+    async fn create(&self, desired: &Desired) -> Result<Created, ServerError> {
+        each!(self, server => server.create(desired).await)
+    }
+
+    async fn update(&self, id: &ClientId, desired: &Desired) -> Result<Option<Credential>, ServerError> {
+        each!(self, server => server.update(id, desired).await)
+    }
+
+    async fn delete(&self, id: &ClientId) -> Result<(), ServerError> {
+        each!(self, server => server.delete(id).await)
+    }
+
+    async fn add_secret(&self, id: &ClientId, description: &str) -> Result<Credential, ServerError> {
+        each!(self, server => server.add_secret(id, description).await)
+    }
+
+    async fn remove_secret(&self, id: &ClientId, secret: &SecretId) -> Result<(), ServerError> {
+        each!(self, server => server.remove_secret(id, secret).await)
+    }
+}
+
+/// The servers on which applications can be given roles.
+macro_rules! permitting {
+    ($self:ident, $server:ident => $call:expr) => {
+        match $self {
+            AnyServer::Uipath($server) => $call,
+            #[allow(unreachable_patterns, reason = "as long as there is no other kind")]
+            _ => Err(ServerError::Unsupported { what: "this kind of server has no roles for applications" }),
+        }
+    };
+}
+
+impl Permissions for AnyServer {
+    async fn principal(
+        &self,
+        tenant: &str,
+        client_id: &ClientId,
+        name: &str,
+        lane: Lane,
+    ) -> Result<Principal, ServerError> {
+        permitting!(self, server => server.principal(tenant, client_id, name, lane).await)
+    }
+
+    async fn user(&self, tenant: &str, principal: &PrincipalId, lane: Lane) -> Result<Option<User>, ServerError> {
+        permitting!(self, server => server.user(tenant, principal, lane).await)
+    }
+
+    async fn tenant(&self, tenant: &str, lane: Lane) -> Result<Tenant, ServerError> {
+        permitting!(self, server => server.tenant(tenant, lane).await)
+    }
+
+    async fn members(&self, tenant: &str, folder: FolderId, lane: Lane) -> Result<Vec<Member>, ServerError> {
+        permitting!(self, server => server.members(tenant, folder, lane).await)
+    }
+
+    async fn admit(
+        &self,
+        tenant: &str,
+        principal: &PrincipalId,
+        roles: &BTreeSet<String>,
+    ) -> Result<UserId, ServerError> {
+        permitting!(self, server => server.admit(tenant, principal, roles).await)
+    }
+
+    async fn set_tenant_roles(&self, tenant: &str, user: UserId, roles: &[RoleId]) -> Result<(), ServerError> {
+        permitting!(self, server => server.set_tenant_roles(tenant, user, roles).await)
+    }
+
+    async fn set_folder_roles(
+        &self,
+        tenant: &str,
+        assignee: &Assignee,
+        folders: &[(FolderId, Vec<RoleId>)],
+    ) -> Result<(), ServerError> {
+        permitting!(self, server => server.set_folder_roles(tenant, assignee, folders).await)
+    }
+
+    async fn leave(&self, tenant: &str, folder: FolderId, user: UserId) -> Result<(), ServerError> {
+        permitting!(self, server => server.leave(tenant, folder, user).await)
+    }
+
+    async fn expel(&self, tenant: &str, user: UserId) -> Result<(), ServerError> {
+        permitting!(self, server => server.expel(tenant, user).await)
+    }
+}
