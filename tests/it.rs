@@ -5,6 +5,7 @@ mod architecture;
 mod budget;
 mod canaries;
 mod catalogue;
+mod contract;
 mod control_plane;
 mod crash;
 mod docs;

@@ -76,6 +76,14 @@ struct Order {
     stop: Stop,
 }
 
+/// What happens to the next requests of one method whose path has one part, whether or not they have an effect.
+struct Ambush {
+    method: Method,
+    part: String,
+    left: usize,
+    stop: Stop,
+}
+
 /// What is done to a JSON answer.
 type Alteration = Box<dyn Fn(&mut Value) + Send + Sync>;
 
@@ -87,6 +95,7 @@ struct Shared {
     seen: Mutex<Vec<Effect>>,
     armed: Mutex<Option<(usize, Stop)>>,
     orders: Mutex<Vec<Order>>,
+    ambushes: Mutex<Vec<Ambush>>,
     frozen: AtomicBool,
     reached: Notify,
     /// How many stops have come about.
@@ -146,6 +155,19 @@ impl Gate {
         locked(&self.0.orders).push(Order { effect, left: times, stop });
     }
 
+    /// Does this to the next requests of this method whose path has this part, reads included.
+    pub fn ambush(&self, method: &Method, part: &str, times: usize, stop: Stop) {
+        locked(&self.0.ambushes).push(Ambush { method: method.clone(), part: part.into(), left: times, stop });
+    }
+
+    fn ambushed(&self, method: &Method, path: &str) -> Option<Stop> {
+        let mut ambushes = locked(&self.0.ambushes);
+        let hit = |ambush: &&mut Ambush| ambush.method == *method && path.contains(&ambush.part) && ambush.left > 0;
+        let ambush = ambushes.iter_mut().find(hit)?;
+        ambush.left -= 1;
+        Some(ambush.stop)
+    }
+
     /// Alters the JSON answers to requests whose path has this part, from now on and in place of any earlier alteration.
     pub fn alter(&self, path: &str, alteration: impl Fn(&mut Value) + Send + Sync + 'static) {
         *locked(&self.0.altered) = Some((path.to_owned(), Box::new(alteration)));
@@ -171,6 +193,7 @@ impl Gate {
     /// Forgets all orders.
     pub fn countermand(&self) {
         locked(&self.0.orders).clear();
+        locked(&self.0.ambushes).clear();
     }
 
     /// Waits until so many stops have come about, of all since the start.
@@ -208,6 +231,9 @@ impl Gate {
 
     /// What to do with this request.
     fn decide(&self, method: &Method, path: &str) -> Option<Stop> {
+        if let Some(stop) = self.ambushed(method, path) {
+            return Some(stop);
+        }
         if !is_effect(method, path) {
             return None;
         }
