@@ -17,10 +17,12 @@ pub mod budget;
 pub mod error;
 pub mod http;
 pub mod json_api;
+pub mod keycloak;
 pub mod metadata;
 pub mod permissions;
 mod single_flight;
 pub mod text;
+mod token;
 pub mod uipath;
 mod words;
 

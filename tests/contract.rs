@@ -18,6 +18,7 @@ use crate::support::error::{Context, Result};
 use crate::support::gate::Gate;
 
 mod cases;
+mod keycloak;
 mod uipath;
 
 /// One real server, with a gate before it, and what the cases need to know of it.

@@ -10,6 +10,7 @@ use url::Url;
 
 use super::budget::{Budget, BudgetRegistry, Limits};
 use super::http::{RequestObserver, Timeouts};
+use super::keycloak::{self, Keycloak};
 use super::permissions::{Assignee, Permissions};
 use super::uipath::{self, Deployment, Uipath};
 use super::{AuthorizationServer, Lane, ServerError};
@@ -84,6 +85,7 @@ impl Unusable {
 /// Any authorization server: a closed set, dispatched without boxes.
 pub enum AnyServer {
     Uipath(Uipath),
+    Keycloak(Keycloak),
 }
 
 impl AnyServer {
@@ -92,6 +94,9 @@ impl AnyServer {
     pub fn build(spec: &AuthorizationServerSpec, parts: Parts<'_>) -> Result<(Self, Arc<Budget>), Unusable> {
         if let Some(spec) = &spec.uipath {
             return uipath(spec, parts).map(|(server, budget)| (Self::Uipath(server), budget));
+        }
+        if let Some(spec) = &spec.keycloak {
+            return keycloak(spec, parts).map(|(server, budget)| (Self::Keycloak(server), budget));
         }
         Err(Unusable::Kind)
     }
@@ -127,10 +132,33 @@ fn uipath(spec: &authorization_server::Uipath, parts: Parts<'_>) -> Result<(Uipa
     Ok((server, budget))
 }
 
+fn keycloak(spec: &authorization_server::Keycloak, parts: Parts<'_>) -> Result<(Keycloak, Arc<Budget>), Unusable> {
+    let (client_id, client_secret) = parts.credentials.client()?;
+    let url = Url::parse(&spec.url).map_err(Unusable::address("keycloak.url"))?;
+    // Keycloak itself counts no requests.
+    let limits = parts.requests_per_minute.map_or_else(Limits::unlimited, Limits::per_minute);
+    let budget = parts.budgets.of(&url, &spec.realm, limits, &parts.clock);
+    let server = Keycloak::new(keycloak::Config {
+        url,
+        realm: spec.realm.clone(),
+        client_id,
+        client_secret,
+        ca_pem: parts.ca_pem,
+        insecure_hosts: parts.insecure_hosts,
+        timeouts: parts.timeouts,
+        budget: budget.clone(),
+        clock: parts.clock,
+        observer: parts.observer,
+    })
+    .map_err(Unusable::address("keycloak.url"))?;
+    Ok((server, budget))
+}
+
 macro_rules! each {
     ($self:ident, $server:ident => $call:expr) => {
         match $self {
             AnyServer::Uipath($server) => $call,
+            AnyServer::Keycloak($server) => $call,
         }
     };
 }
@@ -194,7 +222,6 @@ macro_rules! permitting {
     ($self:ident, $server:ident => $call:expr) => {
         match $self {
             AnyServer::Uipath($server) => $call,
-            #[allow(unreachable_patterns, reason = "as long as there is no other kind")]
             _ => Err(ServerError::Unsupported { what: "this kind of server has no roles for applications" }),
         }
     };

@@ -57,17 +57,23 @@ impl Keycloak {
         Ok(Self { _process: process, url, token: Mutex::default(), _scratch: scratch })
     }
 
-    /// What an AuthorizationServer has in `spec.keycloak.url`.
+    /// Where it listens.
     pub fn url(&self) -> &str {
         &self.url
     }
 
     /// A new realm; its name begins like this.
     pub async fn realm(&'static self, name: &str) -> Result<Realm> {
+        self.realm_at(name, &self.url).await
+    }
+
+    /// The same, known to its clients under another address of this server.
+    pub async fn realm_at(&'static self, name: &str, frontend: &str) -> Result<Realm> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        self.administer(Method::POST, "", Some(json!({"realm": name, "enabled": true}))).await?;
-        Ok(Realm { keycloak: self, name })
+        let realm = json!({"realm": name, "enabled": true, "attributes": {"frontendUrl": frontend}});
+        self.administer(Method::POST, "", Some(realm)).await?;
+        Ok(Realm { keycloak: self, name, frontend: frontend.to_owned() })
     }
 
     /// Calls the admin API as its administrator; the path follows `/admin/realms`.
@@ -116,6 +122,7 @@ fn client() -> Result<reqwest::Client> {
 pub struct Realm {
     keycloak: &'static Keycloak,
     name: String,
+    frontend: String,
 }
 
 /// A client that the operator, or a test, authenticates with.
@@ -126,9 +133,9 @@ pub struct ClientLogin {
 }
 
 impl Realm {
-    /// Of the server, without the realm.
+    /// What an AuthorizationServer has in `spec.keycloak.url`.
     pub fn server_url(&self) -> &str {
-        self.keycloak.url()
+        &self.frontend
     }
 
     pub fn name(&self) -> &str {
@@ -137,7 +144,7 @@ impl Realm {
 
     /// The issuer of its tokens.
     pub fn issuer(&self) -> String {
-        format!("{}/realms/{}", self.keycloak.url, self.name)
+        format!("{}/realms/{}", self.frontend, self.name)
     }
 
     /// Calls the admin API of the realm as the server's administrator: what a person does in the console.
@@ -180,6 +187,13 @@ impl Realm {
         }
         let path = format!("/users/{user}/role-mappings/clients/{management}");
         self.administer(method, &path, Some(Value::from(found))).await.map(|_| ())
+    }
+
+    /// A client scope of OpenID Connect, as a person makes one in the console.
+    pub async fn client_scope(&self, name: &str) -> Result<()> {
+        let attributes = json!({"include.in.token.scope": "true"});
+        let scope = json!({"name": name, "protocol": "openid-connect", "attributes": attributes});
+        self.administer(Method::POST, "/client-scopes", Some(scope)).await.map(|_| ())
     }
 
     /// A client as the server's administrator sees it.
