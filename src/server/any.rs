@@ -11,7 +11,7 @@ use url::Url;
 use super::budget::{Budget, BudgetRegistry, Limits};
 use super::http::{RequestObserver, Timeouts};
 use super::keycloak::{self, Keycloak};
-use super::permissions::{Assignee, Permissions};
+use super::permissions::{About, Assignee, Permissions};
 use super::uipath::{self, Deployment, Uipath};
 use super::{AuthorizationServer, Lane, ServerError};
 use crate::api::{AuthorizationServerSpec, authorization_server};
@@ -222,6 +222,8 @@ macro_rules! permitting {
     ($self:ident, $server:ident => $call:expr) => {
         match $self {
             AnyServer::Uipath($server) => $call,
+            AnyServer::Keycloak($server) => $call,
+            #[allow(unreachable_patterns, reason = "as long as there is no kind without roles")]
             _ => Err(ServerError::Unsupported { what: "this kind of server has no roles for applications" }),
         }
     };
@@ -242,8 +244,8 @@ impl Permissions for AnyServer {
         permitting!(self, server => server.user(tenant, principal, lane).await)
     }
 
-    async fn tenant(&self, tenant: &str, lane: Lane) -> Result<Tenant, ServerError> {
-        permitting!(self, server => server.tenant(tenant, lane).await)
+    async fn tenant(&self, tenant: &str, about: About<'_>, lane: Lane) -> Result<Tenant, ServerError> {
+        permitting!(self, server => server.tenant(tenant, about, lane).await)
     }
 
     async fn members(&self, tenant: &str, folder: FolderId, lane: Lane) -> Result<Vec<Member>, ServerError> {
@@ -259,7 +261,7 @@ impl Permissions for AnyServer {
         permitting!(self, server => server.admit(tenant, principal, roles).await)
     }
 
-    async fn set_tenant_roles(&self, tenant: &str, user: UserId, roles: &[RoleId]) -> Result<(), ServerError> {
+    async fn set_tenant_roles(&self, tenant: &str, user: &UserId, roles: &[RoleId]) -> Result<(), ServerError> {
         permitting!(self, server => server.set_tenant_roles(tenant, user, roles).await)
     }
 
@@ -272,11 +274,11 @@ impl Permissions for AnyServer {
         permitting!(self, server => server.set_folder_roles(tenant, assignee, folders).await)
     }
 
-    async fn leave(&self, tenant: &str, folder: FolderId, user: UserId) -> Result<(), ServerError> {
+    async fn leave(&self, tenant: &str, folder: FolderId, user: &UserId) -> Result<(), ServerError> {
         permitting!(self, server => server.leave(tenant, folder, user).await)
     }
 
-    async fn expel(&self, tenant: &str, user: UserId) -> Result<(), ServerError> {
+    async fn expel(&self, tenant: &str, user: &UserId) -> Result<(), ServerError> {
         permitting!(self, server => server.expel(tenant, user).await)
     }
 }

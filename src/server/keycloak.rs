@@ -25,6 +25,7 @@ use crate::domain::registration::{
 
 mod operation;
 mod readings;
+mod roles;
 mod scopes;
 mod session;
 mod wire;

@@ -49,8 +49,14 @@ pub(super) const SERVICE_ACCOUNT: Operation =
     Operation::read("service_account", "/clients/{client}/service-account-user", MANAGE);
 pub(super) const ROLES: Operation =
     Operation { limit: LIST_LIMIT, ..Operation::read("roles", "/users/{user}/role-mappings", USERS) };
+pub(super) const CLIENT: Operation = Operation::read("client", "/clients/{client}", MANAGE);
 pub(super) const REALM_ROLE: Operation = Operation::read("realm_role", "/roles/{role}", REALM);
+pub(super) const REALM_ROLES: Operation =
+    Operation { limit: LIST_LIMIT, ..Operation::read("realm_roles", "/roles", REALM) };
 pub(super) const CLIENT_ROLE: Operation = Operation::read("client_role", "/clients/{client}/roles/{role}", MANAGE);
+pub(super) const CLIENT_ROLES: Operation =
+    Operation { limit: LIST_LIMIT, ..Operation::read("client_roles", "/clients/{client}/roles", MANAGE) };
+pub(super) const ROLE: Operation = Operation::read("role", "/roles-by-id/{role}", REALM);
 pub(super) const COMPOSITES: Operation =
     Operation { limit: LIST_LIMIT, ..Operation::read("composites", "/roles-by-id/{role}/composites", REALM) };
 pub(super) const GIVE_ROLES: Operation =

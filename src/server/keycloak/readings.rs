@@ -51,3 +51,6 @@ pub(super) const BUILT_IN: [&str; 6] =
 
 /// Realm roles of the master realm that administer all realms.
 pub(super) const MASTER_ROLES: [&str; 2] = ["admin", "create-realm"];
+
+/// Realm roles that every realm has, and that nobody means.
+pub(super) const BUILT_IN_ROLES: [&str; 2] = ["offline_access", "uma_authorization"];

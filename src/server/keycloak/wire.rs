@@ -120,6 +120,10 @@ impl ClientAnswer {
         self.attribute(REALM_CLIENT) == Some("true")
     }
 
+    pub(super) fn has_service_account(&self) -> bool {
+        self.service_accounts_enabled && !self.public_client
+    }
+
     /// Every client scope that is assigned, without those that every client has.
     pub(super) fn assigned(&self) -> BTreeSet<&str> {
         let own = self.default_client_scopes.iter().filter(|name| !is_always(name));
@@ -182,7 +186,7 @@ impl ClientAnswer {
         may(self.standard_flow_enabled && !open, AUTHORIZATION_CODE);
         may(self.standard_flow_enabled && open, "authorization_code(without PKCE)");
         may(self.standard_flow_enabled && self.attribute(REFRESH) != Some("false"), REFRESH_TOKEN);
-        may(self.service_accounts_enabled && !self.public_client, CLIENT_CREDENTIALS);
+        may(self.has_service_account(), CLIENT_CREDENTIALS);
         may(self.implicit_flow_enabled, "implicit");
         may(self.direct_access_grants_enabled, "password");
         if !self.public_client && self.authenticator() != BY_SECRET {
@@ -370,12 +374,6 @@ impl SecretAnswer {
     pub(super) fn is(&self, secret: &ClientSecret) -> bool {
         self.value.expose() == secret.expose()
     }
-}
-
-/// The user that a client is for its own account.
-#[derive(Deserialize)]
-pub(super) struct UserAnswer {
-    pub(super) id: String,
 }
 
 #[cfg(test)]
