@@ -18,17 +18,19 @@ pub mod error;
 pub mod http;
 pub mod hydra;
 pub mod json_api;
+pub mod keycloak;
 pub mod metadata;
 pub mod permissions;
 mod proof;
 mod single_flight;
 pub mod text;
+mod token;
 pub mod uipath;
 mod words;
 
 pub use any::AnyServer;
 pub use error::ServerError;
-pub use permissions::{Assignee, Permissions};
+pub use permissions::{About, Assignee, Permissions};
 pub use text::ServerText;
 
 /// Who waits for a request. A person's edit goes before the operator's own checks.

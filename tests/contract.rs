@@ -19,6 +19,7 @@ use crate::support::gate::Gate;
 
 mod cases;
 mod hydra;
+mod keycloak;
 mod uipath;
 
 /// One real server, with a gate before it, and what the cases need to know of it.

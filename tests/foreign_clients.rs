@@ -4,5 +4,5 @@ mod authlib;
 mod browser;
 mod expiry;
 mod openid_client;
-mod stage;
+pub mod stage;
 mod uipath;

@@ -16,6 +16,7 @@ mod foreign_clients;
 mod hydra;
 mod import;
 mod interrupted;
+mod keycloak;
 mod life;
 mod local_cloud;
 mod non_confidential;

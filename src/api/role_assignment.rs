@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::external_application::{Management, ServerReference};
 
-/// The roles of a confidential application in one tenant and its folders. It is a kind of its own, so that Kubernetes
+/// The roles of a confidential application: in one tenant of UiPath and its folders, or in a realm of Keycloak. It is a kind of its own, so that Kubernetes
 /// RBAC can give it to other people than those who register applications.
 ///
 /// The listed roles are the whole truth for the tenant, for each folder listed, and for folders listed before: what is
@@ -42,12 +42,15 @@ use super::external_application::{Management, ServerReference};
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("(has(self.roles) && size(self.roles) > 0) || (has(self.folders) && size(self.folders) > 0)")
     .message("list at least one role of the tenant in `roles`, or one folder in `folders`; to take everything away, delete this object"))]
+#[x_kube(validation = Rule::new("has(self.tenant) == has(oldSelf.tenant)")
+    .message("tenant is immutable: delete this object, and make another for the other tenant"))]
 pub struct RoleAssignmentSpec {
     /// The application, an ExternalApplication of this namespace: Confidential, with application scopes. Immutable.
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message("applicationRef is immutable: delete this object, and make another for the other application"))]
     pub application_ref: ApplicationReference,
-    /// The tenant, by name. Immutable.
+    /// The tenant, by name: at UiPath, where it must be said; a realm of Keycloak has no tenants. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message("tenant is immutable: delete this object, and make another for the other tenant"))]
@@ -55,11 +58,13 @@ pub struct RoleAssignmentSpec {
         .message("tenant must be the tenant's name: no slash, `?`, `#` or `%`, and no white space at its ends"))]
     #[x_kube(validation = Rule::new("!self.matches('^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$')")
         .message("tenant must be the tenant's name, not its GUID: two assignments could not tell that they mean the same one"))]
-    pub tenant: String,
-    /// Roles in the tenant, by name. An assignment without any leaves the tenant's roles to another assignment of the
+    pub tenant: Option<String>,
+    /// Roles in the tenant, by name. In a realm of Keycloak: realm roles by name, and roles of a client as
+    /// `client-id/role`; then these are all that the application's service account is given directly, beside the default
+    /// roles of the realm. Roles that administer the realm are refused. An assignment without any leaves the tenant's roles to another assignment of the
     /// same application that lists some; where there is none, none are assigned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 64)))]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub roles: Vec<String>,
     /// Folders, and the roles in each. A role holds in the folders below as well.

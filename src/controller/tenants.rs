@@ -1,7 +1,7 @@
 //! What this process knows of the tenants behind one server. Many assignments share what one of them has read, its failure
 //! too, so that neither folders nor assignments cost a request each.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
@@ -9,9 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::servers::Connection;
 use crate::clock::Clock;
+use crate::domain::capabilities::PermissionScope;
 use crate::domain::registration::PrincipalId;
 use crate::domain::tenant::{FolderId, Member, Tenant};
-use crate::server::{Lane, Permissions as _, ServerError};
+use crate::server::{About, AuthorizationServer as _, Lane, Permissions as _, ServerError};
 
 /// What was read may be this old: many assignments that are applied together share it.
 const FRESH: SignedDuration = SignedDuration::from_secs(10);
@@ -53,6 +54,8 @@ struct Read<T> {
 pub struct Question<'a> {
     pub connection: &'a Connection,
     pub tenant: &'a str,
+    /// The roles that are asked for, by name.
+    pub roles: &'a BTreeSet<String>,
     pub principal: &'a PrincipalId,
     /// What was asked for before this is asked for again; `None`: the last seconds will do.
     pub since: Option<Timestamp>,
@@ -88,10 +91,15 @@ impl Tenants {
         locked(&self.known).entry(tenant.to_owned()).or_default().clone()
     }
 
-    /// Roles, folders and applications of a tenant.
+    /// Roles, folders and applications of a tenant; where a server tells only what it is asked, this is nobody else's.
     pub async fn tenant(&self, question: Question<'_>) -> Result<Arc<Tenant>, ServerError> {
+        let client = &question.connection.client;
+        let about = About { principal: question.principal, roles: question.roles };
+        let read = client.tenant(question.tenant, about, question.lane);
+        if client.capabilities().permissions == PermissionScope::Roles {
+            return read.await.map(Arc::new);
+        }
         let known = self.of(question.tenant);
-        let read = question.connection.client.tenant(question.tenant, question.lane);
         self.shared(&known, &known.tenant, question, read).await
     }
 

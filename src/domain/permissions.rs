@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::capabilities::PermissionScope;
+use super::grants::{CLIENT_CREDENTIALS, grant_types};
 use super::observed::{Finding, Retry, ServerSeen, status_client_id};
 use super::reason::Reason;
 use super::registration::{ClientId, PrincipalId};
@@ -44,6 +46,8 @@ pub struct Admitted {
     pub display_name: String,
     /// The server, with its namespace.
     pub server: ServerReference,
+    /// What the server can give.
+    pub permissions: PermissionScope,
     /// Whether the application may ask for tokens in which roles have an effect.
     pub role_based: bool,
     _proof: (),
@@ -59,7 +63,7 @@ pub fn gate(object: &RoleAssignment, seen: &Seen) -> Result<Admitted, Finding> {
         let message = format!("there is no ExternalApplication {name} in this namespace: create it; the roles follow");
         return Err(Finding::passing(Reason::ApplicationNotFound, message, Retry::OnChange));
     };
-    suitable(app)?;
+    public(app)?;
     let server = open_to(app, seen.server.as_deref(), seen.admitted)?;
     let client_id = status_client_id(app).filter(|_| is_registered(app) && app.metadata.deletion_timestamp.is_none());
     let Some(client_id) = client_id else {
@@ -67,13 +71,14 @@ pub fn gate(object: &RoleAssignment, seen: &Seen) -> Result<Admitted, Finding> {
         let message = format!("ExternalApplication {name} {why}: `kubectl describe extapp {name}` says why");
         return Err(Finding::passing(Reason::ApplicationNotReady, message, Retry::OnChange));
     };
-    answering(server, &seen.seen)?;
-    Ok(Admitted::new(app, client_id))
+    let permissions = answering(server, &seen.seen)?.capabilities.permissions;
+    acts_alone(app, permissions)?;
+    fits(object, permissions)?;
+    Ok(Admitted::new(app, client_id, permissions))
 }
 
 impl Admitted {
-    fn new(app: &ExternalApplication, client_id: ClientId) -> Self {
-        let wants = |scope: &String| scope == ROLE_BASED;
+    fn new(app: &ExternalApplication, client_id: ClientId, permissions: PermissionScope) -> Self {
         Self {
             client_id,
             display_name: desired(app).display_name,
@@ -81,26 +86,65 @@ impl Admitted {
                 name: app.spec.server_ref.name.clone(),
                 namespace: app.spec.server_ref.namespace.clone().or_else(|| app.metadata.namespace.clone()),
             },
-            role_based: app.spec.resources.iter().any(|resource| resource.application_scopes.iter().any(wants)),
+            permissions,
+            role_based: permissions == PermissionScope::Roles || asks_role_based(app),
             _proof: (),
         }
     }
 
     /// An application that may be going: to find out who it is, and nothing else.
     pub fn in_passing(app: &ExternalApplication) -> Option<Self> {
-        Some(Self::new(app, status_client_id(app)?))
+        Some(Self::new(app, status_client_id(app)?, PermissionScope::TenantsAndFolders))
     }
 }
 
-fn suitable(app: &ExternalApplication) -> Result<(), Finding> {
-    let message = if app.spec.r#type == ApplicationType::NonConfidential {
-        "a NonConfidential application acts for the person who signs in, and cannot have roles of its own: give them to the people who use it"
-    } else if app.spec.resources.iter().all(|resource| resource.application_scopes.is_empty()) {
-        "the application has no application scopes, so it never acts by itself and cannot have roles: add applicationScopes, OR.Default among them"
-    } else {
+fn public(app: &ExternalApplication) -> Result<(), Finding> {
+    if app.spec.r#type == ApplicationType::Confidential {
         return Ok(());
-    };
+    }
+    let message = "a NonConfidential application acts for the person who signs in, and cannot have roles of its own: give them to the people who use it";
     Err(Finding::stalled(Reason::ApplicationUnsuitable, message))
+}
+
+/// Whether the application ever asks for a token of its own.
+fn acts_alone(app: &ExternalApplication, permissions: PermissionScope) -> Result<(), Finding> {
+    let alone = match permissions {
+        PermissionScope::Roles => grant_types(&desired(app)).contains(CLIENT_CREDENTIALS),
+        _ => app.spec.resources.iter().any(|resource| !resource.application_scopes.is_empty()),
+    };
+    if alone {
+        return Ok(());
+    }
+    let which = if permissions == PermissionScope::Roles { "" } else { ", OR.Default among them" };
+    let message = format!(
+        "the application has no application scopes, so it never acts by itself and cannot have roles: add applicationScopes{which}"
+    );
+    Err(Finding::stalled(Reason::ApplicationUnsuitable, message))
+}
+
+/// Whether the assignment says where the roles are, as far as there is a choice at this server.
+fn fits(object: &RoleAssignment, permissions: PermissionScope) -> Result<(), Finding> {
+    let (tenant, folders) = (object.spec.tenant.is_some(), !object.spec.folders.is_empty());
+    let (reason, message) = match permissions {
+        PermissionScope::TenantsAndFolders if !tenant => {
+            (Reason::InvalidSpec, "spec.tenant: this server has tenants: say which one, in a new RoleAssignment")
+        }
+        PermissionScope::Roles if tenant => {
+            (Reason::NotSupported, "spec.tenant: this server has no tenants: make another RoleAssignment without it")
+        }
+        PermissionScope::Roles if folders => {
+            (Reason::NotSupported, "spec.folders: this server has no folders: list the roles in spec.roles")
+        }
+        PermissionScope::None => (Reason::NotSupported, "this kind of server has no roles for applications"),
+        _ => return Ok(()),
+    };
+    Err(Finding::stalled(reason, message))
+}
+
+/// Whether an application asks for the scope without which roles have no effect in an Orchestrator.
+fn asks_role_based(app: &ExternalApplication) -> bool {
+    let wants = |scope: &String| scope == ROLE_BASED;
+    app.spec.resources.iter().any(|resource| resource.application_scopes.iter().any(wants))
 }
 
 /// Whether the application says that its registration is there.
@@ -158,7 +202,7 @@ impl Record {
         let server = self.server.as_ref();
         let parts = [
             text(object.metadata.uid.as_deref()),
-            object.spec.tenant.clone(),
+            object.spec.tenant.clone().unwrap_or_default(),
             text(server.and_then(|server| server.namespace.as_deref())),
             text(server.map(|server| server.name.as_str())),
             text(self.client_id.as_ref().map(ClientId::as_str)),
@@ -183,11 +227,23 @@ pub fn was_settled(object: &RoleAssignment, client_id: &ClientId) -> bool {
         })
 }
 
+fn tenant(object: &RoleAssignment) -> &str {
+    object.spec.tenant.as_deref().unwrap_or_default()
+}
+
+/// Where the roles are, in words for people.
+pub fn place(object: &RoleAssignment) -> String {
+    match &object.spec.tenant {
+        Some(tenant) => format!("in tenant {tenant}"),
+        None => "in the realm".into(),
+    }
+}
+
 /// Whether two assignments speak of the same application in the same tenant.
 pub fn concern_the_same(one: &RoleAssignment, other: &RoleAssignment) -> bool {
     one.metadata.namespace == other.metadata.namespace
         && one.spec.application_ref == other.spec.application_ref
-        && one.spec.tenant.eq_ignore_ascii_case(&other.spec.tenant)
+        && tenant(one).eq_ignore_ascii_case(tenant(other))
 }
 
 /// Whether the other one has to be heard before this one acts: it is about the same, and it stays.

@@ -144,6 +144,8 @@ pub enum Reason {
     UnknownRole,
     /// A tenant's role in a folder, or a folder's role in the tenant.
     WrongRoleType,
+    /// A role administers the server itself, and is given to no application.
+    RoleNotAllowed,
     /// Another RoleAssignment says something else.
     AssignmentConflict,
     /// Roles are taken away before the registration is deleted.

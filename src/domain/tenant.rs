@@ -1,4 +1,4 @@
-//! One tenant of Orchestrator: its folders, its roles, and who has them.
+//! One tenant: its folders, its roles, and who has them. A server without tenants is one of its own, without folders.
 
 use std::collections::BTreeSet;
 
@@ -19,15 +19,39 @@ macro_rules! number {
 }
 
 number! {
-    /// A role's number in its tenant.
-    RoleId
-}
-number! {
     /// A folder's number in its tenant. It stays when the folder is renamed or moved.
     FolderId
 }
-number! {
-    /// The number under which a tenant knows a principal. Another tenant has another one for it.
+macro_rules! text {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            pub fn new(id: impl ToString) -> Self {
+                Self(id.to_string())
+            }
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text! {
+    /// The server's own identifier of a role.
+    RoleId
+}
+text! {
+    /// The identifier under which a tenant knows a principal. Another tenant has another one for it.
     UserId
 }
 
@@ -46,6 +70,8 @@ pub struct Role {
     pub id: RoleId,
     pub name: String,
     pub kind: RoleKind,
+    /// Why it is never given, where it is not: it administers the server itself.
+    pub barred: Option<&'static str>,
 }
 
 /// A folder.

@@ -16,6 +16,14 @@ pub enum Assignee {
     Principal(PrincipalId),
 }
 
+/// What somebody wants to know of a tenant.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    pub principal: &'a PrincipalId,
+    /// By name.
+    pub roles: &'a BTreeSet<String>,
+}
+
 /// What a server with fine-grained permissions can do. Everything that writes sets a state: doing it twice is the same as
 /// doing it once. `ServerError::NotFound` is about the tenant, or about the folder or user that is named.
 pub trait Permissions {
@@ -36,8 +44,14 @@ pub trait Permissions {
         principal: &PrincipalId,
         lane: Lane,
     ) -> impl Future<Output = Result<Option<User>, ServerError>> + Send;
-    /// Every role, every folder, and every application that the tenant knows.
-    fn tenant(&self, tenant: &str, lane: Lane) -> impl Future<Output = Result<Tenant, ServerError>> + Send;
+    /// The tenant: at the least those roles and that principal which are asked about, and all of it where that costs no
+    /// more. A server without tenants is given an empty name.
+    fn tenant(
+        &self,
+        tenant: &str,
+        about: About<'_>,
+        lane: Lane,
+    ) -> impl Future<Output = Result<Tenant, ServerError>> + Send;
     /// Who is assigned to this folder, without those who only inherit.
     fn members(
         &self,
@@ -56,7 +70,7 @@ pub trait Permissions {
     fn set_tenant_roles(
         &self,
         tenant: &str,
-        user: UserId,
+        user: &UserId,
         roles: &[RoleId],
     ) -> impl Future<Output = Result<(), ServerError>> + Send;
     /// Replaces the roles in each of these folders.
@@ -71,8 +85,8 @@ pub trait Permissions {
         &self,
         tenant: &str,
         folder: FolderId,
-        user: UserId,
+        user: &UserId,
     ) -> impl Future<Output = Result<(), ServerError>> + Send;
     /// Takes the user out of the tenant, with all that is assigned to it. Gone already counts as done.
-    fn expel(&self, tenant: &str, user: UserId) -> impl Future<Output = Result<(), ServerError>> + Send;
+    fn expel(&self, tenant: &str, user: &UserId) -> impl Future<Output = Result<(), ServerError>> + Send;
 }

@@ -9,6 +9,8 @@ pub mod gate;
 pub mod go;
 pub mod hydra;
 pub mod installation;
+#[cfg(test)]
+pub mod keycloak;
 pub mod kubeconfig;
 pub mod local_cloud;
 pub mod namespace;

@@ -106,8 +106,8 @@ pub fn chromium() -> Result<PathBuf> {
     programs.find(|program| program.is_file()).context(CHROMIUM_HINT)
 }
 
-/// A folder that `install` has filled. It is named after what is in the files that say what to install, and after
-/// where they are, so that a change makes a new one; a lock keeps parallel runs apart.
+/// Packages in a folder that `install` has filled. It is named after what is in the files that say what to install, and
+/// after where they are, so that a change makes a new one.
 fn installed(kind: &str, files: &[&Path], install: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let mut digest = Sha256::new();
     for file in files {
@@ -115,21 +115,29 @@ fn installed(kind: &str, files: &[&Path], install: impl FnOnce(&Path) -> Result<
         digest.update(fs::read(file).context(file.display())?);
     }
     let name = digest.finalize()[..8].iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-    let home = target_directory().join("peers").join(format!("{kind}-{name}"));
-    fs::create_dir_all(home.parent().unwrap_or(&home))?;
-    let lock = File::create(home.with_extension("lock"))?;
+    let doing = format!("installing the {kind} packages of {} ...", files[0].display());
+    kept(&format!("{kind}-{name}"), &doing, install)
+}
+
+/// A folder of this name that `install` has filled, once: a lock keeps parallel runs apart. `doing` tells whoever waits.
+pub(super) fn kept(name: &str, doing: &str, install: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    // Not with `with_extension`, which would take the end of a version for one.
+    let peers = target_directory().join("peers");
+    let home = peers.join(name);
+    fs::create_dir_all(&peers)?;
+    let lock = File::create(peers.join(format!("{name}.lock")))?;
     lock.lock()?;
     let complete = home.join("complete");
     if !complete.exists() {
         // libtest hides what goes through its macros; this is for whoever waits.
-        let _ = writeln!(std::io::stderr(), "installing the {kind} packages of {} ...", files[0].display());
+        let _ = writeln!(std::io::stderr(), "{doing}");
         install(&home)?;
         File::create(complete)?;
     }
     Ok(home)
 }
 
-fn run(command: &mut Command, hint: &str) -> Result<()> {
+pub(super) fn run(command: &mut Command, hint: &str) -> Result<()> {
     let output = command.stdin(Stdio::null()).output().context(hint)?;
     if output.status.success() {
         return Ok(());

@@ -59,12 +59,12 @@ pub async fn sweep(server: &Server, asked: &Asked, ctx: &Context) {
 /// is not as listed looks again anyway.
 pub fn permits(server: &Server, ctx: &Context) {
     let mut permits = ctx.permits_at(&server.key);
-    let named: HashSet<&str> = permits.iter().map(|object| object.spec.tenant.as_str()).collect();
+    let named: HashSet<&str> = permits.iter().map(|object| object.spec.tenant.as_deref().unwrap_or_default()).collect();
     let there: HashSet<&str> = permits.iter().filter_map(|object| object.metadata.uid.as_deref()).collect();
     server.tenants.retain(|tenant| named.contains(tenant), |uid| there.contains(uid));
     permits.retain(|object| object.metadata.deletion_timestamp.is_none());
     let compared = |object: Arc<RoleAssignment>| Compared {
-        tenant: object.spec.tenant.clone(),
+        tenant: object.spec.tenant.clone().unwrap_or_default(),
         folders: object.spec.folders.iter().map(|folder| folder.path.clone()).collect(),
         at: server.tenants.last_compared(object.metadata.uid.as_deref().unwrap_or_default()),
         key: object,
@@ -128,7 +128,13 @@ fn differs(app: &ExternalApplication, actual: &Registered) -> bool {
         secret.description.as_ref() == Some(&marker)
             && !status.is_some_and(|status| status.credentials.iter().any(|known| known.id == secret.id.as_str()))
     };
+    // Where the server shows secrets, a newer one takes the place of the published one, which may still be valid for a while.
+    let newest = actual.secrets.iter().filter(|secret| secret.value.is_some()).max_by_key(|secret| secret.created_at);
+    let newer = newest.is_some_and(|secret| {
+        !status.is_some_and(|status| status.credentials.iter().any(|known| known.id == secret.id.as_str()))
+    });
     (if is_held_back(app) { news } else { !differences.is_empty() })
+        || newer
         || actual.secrets.iter().any(stray)
         || status.is_some_and(|status| status.credentials.iter().any(lost))
 }

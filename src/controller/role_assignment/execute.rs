@@ -13,7 +13,7 @@ use crate::controller::servers::{Connection, Server, finding};
 use crate::domain::observed::{Finding, Retry};
 use crate::domain::permissions::{
     Admitted, Assessment, FINALIZER, Outcome, Record, Refusal, Seen, Step, assess, changes, gate, has_finalizer,
-    observes,
+    observes, place,
 };
 use crate::domain::reason::Reason;
 use crate::domain::registration::PrincipalId;
@@ -61,7 +61,7 @@ pub async fn enforce(
     }
     let done = perform(&object, &assessment, server, ctx).await?;
     if assessment.differs() && !matches!(&done, Err(failure) if failure.refused.is_empty()) {
-        let note = format!("in tenant {}: {}", object.spec.tenant, changes(&assessment));
+        let note = format!("{}: {}", place(&object), changes(&assessment));
         let reason = if settled { Reason::DriftCorrected } else { Reason::RolesChanged };
         ctx.events.publish(&*object, Tone::Normal, reason, &note);
     }
@@ -147,7 +147,7 @@ impl Work<'_> {
         if steps.iter().all(|step| *step == Step::Record) {
             return Ok(Vec::new());
         }
-        let _changing = self.server.tenants.changing(&self.object.spec.tenant, self.principal);
+        let _changing = self.server.tenants.changing(self.tenant(), self.principal);
         let connection = observe::connection(self.server)?;
         let (mut admitted, mut refused) = (None, Vec::new());
         for step in steps {
@@ -155,24 +155,24 @@ impl Work<'_> {
                 Step::Record => {}
                 Step::Admit { roles } => admitted = Some(self.admit(roles, &connection).await?),
                 Step::SetFolderRoles { user, folders } => {
-                    let assignee = match user.or(admitted) {
+                    let assignee = match user.clone().or_else(|| admitted.clone()) {
                         Some(user) => Assignee::User(user),
                         None => Assignee::Principal(self.principal.clone()),
                     };
                     refused.extend(self.assign(&assignee, folders, &connection).await?);
                 }
                 Step::SetTenantRoles { user, roles } => {
-                    connection.client.set_tenant_roles(self.tenant(), *user, roles).await?;
+                    connection.client.set_tenant_roles(self.tenant(), user, roles).await?;
                 }
-                Step::Leave { user, folder } => connection.client.leave(self.tenant(), *folder, *user).await?,
-                Step::Expel { user } => connection.client.expel(self.tenant(), *user).await?,
+                Step::Leave { user, folder } => connection.client.leave(self.tenant(), *folder, user).await?,
+                Step::Expel { user } => connection.client.expel(self.tenant(), user).await?,
             }
         }
         Ok(refused)
     }
 
     fn tenant(&self) -> &str {
-        &self.object.spec.tenant
+        self.object.spec.tenant.as_deref().unwrap_or_default()
     }
 
     /// Somebody may have been faster, perhaps this very request when it was sent before: then the user is there.

@@ -16,7 +16,7 @@ use crate::controller::kubernetes::is_conflict;
 use crate::controller::servers::{Server, ServerKey};
 use crate::domain::farewell::{patience, policy};
 use crate::domain::observed::{Finding, Retry, observes, wants_abandon};
-use crate::domain::permissions::{Admitted, FINALIZER, Outcome, Record, Seen, departure, has_finalizer, holds};
+use crate::domain::permissions::{Admitted, FINALIZER, Outcome, Record, Seen, departure, has_finalizer, holds, place};
 use crate::domain::reason::Reason;
 use crate::domain::validate::{answering, open_for};
 use crate::server::{Lane, Permissions as _};
@@ -54,10 +54,7 @@ pub async fn depart(
     };
     if ends {
         let principal = Record::of(object).principal.map(|principal| principal.to_string()).unwrap_or_default();
-        let note = format!(
-            "what was assigned to {principal} in tenant {} is left there: {}",
-            object.spec.tenant, finding.message
-        );
+        let note = format!("what was assigned to {principal} {} is left there: {}", place(object), finding.message);
         ctx.events.publish(&**object, Tone::Warning, Reason::Abandoned, &note);
         return release(object, ctx).await;
     }
@@ -67,7 +64,7 @@ pub async fn depart(
 }
 
 fn tell_removed(object: &RoleAssignment, why: &str, ctx: &Context) {
-    let note = format!("{why}what was assigned in tenant {} is taken away", object.spec.tenant);
+    let note = format!("{why}what was assigned {} is taken away", place(object));
     ctx.events.publish(object, Tone::Normal, Reason::RolesRemoved, &note);
 }
 
@@ -125,7 +122,11 @@ async fn remove_now(
     }
     let failed = |error| observe::failed(&error, object);
     let connection = observe::connection(server).map_err(failed)?;
-    let user = connection.client.user(&object.spec.tenant, principal, Lane::User).await.map_err(failed)?;
+    let user = connection
+        .client
+        .user(object.spec.tenant.as_deref().unwrap_or_default(), principal, Lane::User)
+        .await
+        .map_err(failed)?;
     let Some(user) = user else { return Ok(false) };
     let steps = departure(object, &record, &user, keepers);
     super::execute::take_away(object, principal, &steps, server).await?;

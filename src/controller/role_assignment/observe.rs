@@ -8,6 +8,7 @@ use crate::controller::Context;
 use crate::controller::application::admits_namespace;
 use crate::controller::servers::{Connection, Server};
 use crate::controller::tenants::Question;
+use crate::domain::capabilities::PermissionScope;
 use crate::domain::observed::{Finding, Retry, ServerSeen};
 use crate::domain::permissions::{Admitted, Known, Record, Seen, View, is_rival};
 use crate::domain::reason::Reason;
@@ -74,9 +75,11 @@ pub async fn look(
 ) -> Result<Looked, Finding> {
     let failed = |error: ServerError| failed(&error, object);
     let connection = connection(server).map_err(failed)?;
+    let roles: BTreeSet<String> = object.spec.roles.iter().cloned().collect();
     let question = Question {
         connection: &connection,
-        tenant: &object.spec.tenant,
+        tenant: object.spec.tenant.as_deref().unwrap_or_default(),
+        roles: &roles,
         principal: &known.principal,
         since: occasion.since,
         lane: occasion.lane,
@@ -110,7 +113,10 @@ pub async fn identify(
 ) -> Result<Known, Finding> {
     let record = Record::of(object);
     let same = record.client_id.as_ref() == Some(&admitted.client_id);
-    let principal = match record.principal.clone().filter(|_| same && is_proven(object, &record, server)) {
+    // A service account is made anew when somebody switches it off and on: there, to ask costs little.
+    let lasting = admitted.permissions != PermissionScope::Roles;
+    let believed = record.principal.clone().filter(|_| lasting && same && is_proven(object, &record, server));
+    let principal = match believed {
         Some(principal) => principal,
         None => identity(object, admitted, server, lane).await?,
     };
@@ -136,7 +142,10 @@ pub async fn identity(
 ) -> Result<PrincipalId, Finding> {
     let connection = connection(server).map_err(|error| failed(&error, object))?;
     let name = &admitted.display_name;
-    let found = connection.client.principal(&object.spec.tenant, &admitted.client_id, name, lane).await;
+    let found = connection
+        .client
+        .principal(object.spec.tenant.as_deref().unwrap_or_default(), &admitted.client_id, name, lane)
+        .await;
     match found.map_err(|error| failed(&error, object))? {
         Principal::Known(principal) => Ok(principal),
         Principal::Unknown => {
@@ -160,10 +169,11 @@ pub async fn is_registered(id: &ClientId, server: &Server) -> Result<bool, Serve
 /// What went wrong when the tenant was looked at, in the words of an assignment. It is the tenant's own affair: others at
 /// the same server are served.
 pub fn failed(error: &ServerError, object: &RoleAssignment) -> Finding {
-    if matches!(error, ServerError::NotFound) {
+    if matches!(error, ServerError::NotFound)
+        && let Some(tenant) = &object.spec.tenant
+    {
         let message = format!(
-            "tenant {}: the organization has none of this name; make another RoleAssignment with the right name",
-            object.spec.tenant
+            "tenant {tenant}: the organization has none of this name; make another RoleAssignment with the right name"
         );
         return Finding::stalled(Reason::TenantNotFound, message).looked_at_again();
     }

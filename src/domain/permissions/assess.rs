@@ -18,12 +18,12 @@ pub struct View<'a> {
 
 impl View<'_> {
     /// The roles of a user in a folder; `None` where it is not assigned to it.
-    fn roles(&self, folder: FolderId, user: Option<UserId>) -> Option<&BTreeSet<String>> {
+    fn roles(&self, folder: FolderId, user: Option<&UserId>) -> Option<&BTreeSet<String>> {
         self.membership(folder, user?).map(|member| &member.roles)
     }
 
-    fn membership(&self, folder: FolderId, user: UserId) -> Option<&Member> {
-        self.members.get(&folder)?.iter().find(|member| member.user == user)
+    fn membership(&self, folder: FolderId, user: &UserId) -> Option<&Member> {
+        self.members.get(&folder)?.iter().find(|member| member.user == *user)
     }
 }
 
@@ -136,7 +136,7 @@ pub fn assess(
     };
     let folders: Vec<FolderPlan> = judge::folders(object, view.tenant, rivals)
         .into_iter()
-        .map(|folder| planned(folder, user.map(|user| user.id), &record, view))
+        .map(|folder| planned(folder, user.map(|user| &user.id), &record, view))
         .collect();
     let leaving = leaving(&record, &folders, user, view, rivals);
     let unrecorded = record.principal.as_ref() != Some(&principal) || record.seal != seal;
@@ -160,7 +160,7 @@ fn desired(asked: &Asked, actual: &BTreeSet<String>) -> Option<BTreeSet<String>>
     Some(names)
 }
 
-fn planned(folder: FolderAsked, user: Option<UserId>, record: &Record, view: &View<'_>) -> FolderPlan {
+fn planned(folder: FolderAsked, user: Option<&UserId>, record: &Record, view: &View<'_>) -> FolderPlan {
     // A folder that was renamed is still the one in which something is assigned.
     let before = || record.folders.iter().find(|(path, _)| *path == folder.path).map(|(_, id)| *id);
     let id = folder.id.or_else(before);
@@ -181,7 +181,7 @@ fn leaving(
     let Some(user) = user else { return Vec::new() };
     let listed: BTreeSet<FolderId> = folders.iter().filter_map(|folder| folder.id).collect();
     let left = |folder: &&(String, FolderId)| {
-        !listed.contains(&folder.1) && !kept(folder, rivals) && view.membership(folder.1, user.id).is_some()
+        !listed.contains(&folder.1) && !kept(folder, rivals) && view.membership(folder.1, &user.id).is_some()
     };
     record.folders.iter().filter(left).cloned().collect()
 }
@@ -213,21 +213,21 @@ fn steps(
     match (user, desired) {
         (None, Some(roles)) if !roles.is_empty() => steps.push(Step::Admit { roles: roles.clone() }),
         (Some(user), Some(roles)) if roles != actual => {
-            steps.push(Step::SetTenantRoles { user: user.id, roles: ids(roles, tenant) });
+            steps.push(Step::SetTenantRoles { user: user.id.clone(), roles: ids(roles, tenant) });
         }
         _ => {}
     }
     if !set.is_empty() {
-        steps.push(Step::SetFolderRoles { user: user.map(|user| user.id), folders: set });
+        steps.push(Step::SetFolderRoles { user: user.map(|user| user.id.clone()), folders: set });
     }
     if let Some(user) = user {
-        steps.extend(leaving.iter().map(|(_, folder)| Step::Leave { user: user.id, folder: *folder }));
+        steps.extend(leaving.iter().map(|(_, folder)| Step::Leave { user: user.id.clone(), folder: *folder }));
     }
     steps
 }
 
 fn ids(names: &BTreeSet<String>, tenant: &Tenant) -> Vec<RoleId> {
-    names.iter().filter_map(|name| tenant.role(name)).map(|role| role.id).collect()
+    names.iter().filter_map(|name| tenant.role(name)).map(|role| role.id.clone()).collect()
 }
 
 /// What takes away all that this assignment has given to a user, and nothing else: the user itself goes only where the
@@ -238,14 +238,14 @@ pub fn departure(object: &RoleAssignment, record: &Record, user: &User, rivals: 
     // A server that says of a user with recorded folders that it has none at all is not believed: it may not say it here.
     let said = user.folders.as_ref().filter(|folders| !folders.is_empty() || record.folders.is_empty());
     if alone && said.is_some_and(|folders| folders.iter().all(|id| record.has(*id))) {
-        return vec![Step::Expel { user: user.id }];
+        return vec![Step::Expel { user: user.id.clone() }];
     }
     let assigned =
         |folder: &&(String, FolderId)| !kept(folder, rivals) && said.is_none_or(|folders| folders.contains(&folder.1));
     let left = record.folders.iter().filter(assigned);
-    let mut steps: Vec<Step> = left.map(|(_, id)| Step::Leave { user: user.id, folder: *id }).collect();
+    let mut steps: Vec<Step> = left.map(|(_, id)| Step::Leave { user: user.id.clone(), folder: *id }).collect();
     if !tenant_kept && !user.roles.is_empty() {
-        steps.push(Step::SetTenantRoles { user: user.id, roles: Vec::new() });
+        steps.push(Step::SetTenantRoles { user: user.id.clone(), roles: Vec::new() });
     }
     steps
 }

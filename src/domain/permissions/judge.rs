@@ -100,11 +100,14 @@ fn asked(
 
 fn role<'a>(name: &str, place: Place, tenant: &'a Tenant) -> Result<&'a Role, (Reason, String)> {
     let Some(role) = tenant.role(name) else {
-        let fits = |role: &&Role| fits(role, place);
+        let fits = |role: &&Role| fits(role, place) && role.barred.is_none();
         let near = nearest(name, tenant.roles.iter().filter(fits).map(|role| role.name.as_str()));
         let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
         return Err((Reason::UnknownRole, format!("role {name}: unknown{hint}")));
     };
+    if let Some(why) = role.barred {
+        return Err((Reason::RoleNotAllowed, format!("role {name}: {why}")));
+    }
     if fits(role, place) {
         return Ok(role);
     }

@@ -10,7 +10,7 @@ use super::super::status::{Wanted, conditions, progress as flow};
 use super::super::tenant::FolderId;
 use super::assess::{Assessment, FolderPlan};
 use super::judge::Refusal;
-use super::{holds, observes};
+use super::{holds, observes, place};
 use crate::api::RoleAssignment;
 use crate::api::role_assignment::{FolderState, FolderStatus, RoleAssignmentStatus};
 
@@ -201,12 +201,12 @@ fn assessed(
 }
 
 fn assigned(object: &RoleAssignment, seen: &Assessment) -> String {
-    let tenant = &object.spec.tenant;
+    let place = place(object);
     if seen.admitted.role_based {
-        return format!("the roles are assigned in tenant {tenant}");
+        return format!("the roles are assigned {place}");
     }
     format!(
-        "the roles are assigned in tenant {tenant}, but role-based access needs OR.Default in the token: add OR.Default to the applicationScopes of the application"
+        "the roles are assigned {place}, but role-based access needs OR.Default in the token: add OR.Default to the applicationScopes of the application"
     )
 }
 

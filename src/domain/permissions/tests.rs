@@ -69,7 +69,7 @@ fn admitted() -> Admitted {
 }
 
 fn role(id: i64, name: &str, kind: RoleKind) -> Role {
-    Role { id: RoleId(id), name: name.into(), kind }
+    Role { id: RoleId::new(id), name: name.into(), kind, barred: None }
 }
 
 fn tenant() -> Tenant {
@@ -102,16 +102,16 @@ impl World {
     }
 
     fn with(mut self, principal: &str, roles: &[&str], folders: &[(i64, &[&str])]) -> Self {
-        let id = UserId(100 + i64::try_from(self.tenant.users.len()).expect("few"));
+        let id = UserId::new(100 + i64::try_from(self.tenant.users.len()).expect("few"));
         self.tenant.users.push(User {
-            id,
+            id: id.clone(),
             principal: PrincipalId::new(principal),
             roles: set(roles),
             folders: Some(folders.iter().map(|(id, _)| FolderId(*id)).collect()),
         });
         for (folder, roles) in folders {
             let members = Arc::make_mut(self.members.entry(FolderId(*folder)).or_default());
-            members.push(Member { user: id, roles: set(roles), folders: None });
+            members.push(Member { user: id.clone(), roles: set(roles), folders: None });
         }
         self
     }
@@ -139,7 +139,9 @@ fn reasons(assessment: &Assessment) -> Vec<Reason> {
     assessment.refusals().map(|refusal: &Refusal| refusal.reason).collect()
 }
 
-const ME: UserId = UserId(100);
+fn me() -> UserId {
+    UserId::new(100)
+}
 
 #[test]
 fn an_application_that_does_not_exist_or_is_not_registered_is_waited_for() {
@@ -187,7 +189,7 @@ fn a_new_application_is_admitted_with_its_tenant_roles_and_gets_all_folders_in_o
         Step::Admit { roles: set(&["Allow to be Automation User"]) },
         Step::SetFolderRoles {
             user: None,
-            folders: vec![(FolderId(11), vec![RoleId(2)]), (FolderId(10), vec![RoleId(4)])],
+            folders: vec![(FolderId(11), vec![RoleId::new(2)]), (FolderId(10), vec![RoleId::new(4)])],
         },
     ];
     assert_eq!(World::new().steps(&object), expected);
@@ -207,8 +209,8 @@ fn the_listed_roles_replace_the_assigned_ones_and_other_folders_are_not_touched(
         recorded(assignment("a", &[], &[("Shared/Finance", &["Queue Reader"])]), "me", &[("Shared/Finance", 11)]);
     let world = World::new().with("me", &["Auditor"], &[(11, &["Queue Reader", "Queue Writer"]), (12, &["Auditor"])]);
     let expected = [
-        Step::SetTenantRoles { user: ME, roles: vec![] },
-        Step::SetFolderRoles { user: Some(ME), folders: vec![(FolderId(11), vec![RoleId(2)])] },
+        Step::SetTenantRoles { user: me(), roles: vec![] },
+        Step::SetFolderRoles { user: Some(me()), folders: vec![(FolderId(11), vec![RoleId::new(2)])] },
     ];
     assert_eq!(world.steps(&object), expected);
 }
@@ -222,7 +224,7 @@ fn a_folder_that_is_no_longer_listed_is_left_and_one_that_was_never_listed_is_no
     );
     let world =
         World::new().with("me", &["Auditor"], &[(10, &["Auditor"]), (11, &["Queue Reader"]), (12, &["Auditor"])]);
-    assert_eq!(world.steps(&object), [Step::Leave { user: ME, folder: FolderId(11) }]);
+    assert_eq!(world.steps(&object), [Step::Leave { user: me(), folder: FolderId(11) }]);
 }
 
 #[test]
@@ -267,7 +269,7 @@ fn what_is_refused_is_named_with_the_way_out_and_the_rest_is_applied() {
     );
     let applied = Step::SetFolderRoles {
         user: None,
-        folders: vec![(FolderId(10), vec![RoleId(3)]), (FolderId(12), vec![RoleId(2)])],
+        folders: vec![(FolderId(10), vec![RoleId::new(3)]), (FolderId(12), vec![RoleId::new(2)])],
     };
     assert_eq!(assessment.steps, [Step::Record, applied]);
     let status = status(&object, &Outcome::Done(Box::new(assessment)), NOON).expect("a status");
@@ -287,8 +289,8 @@ fn while_a_role_of_a_folder_is_refused_nothing_is_taken_away_there() {
         &[("Shared", 10)],
     );
     let world = World::new().with("me", &["Auditor"], &[(10, &["Queue Writer"])]);
-    let union = vec![(FolderId(10), vec![RoleId(2), RoleId(3)])];
-    assert_eq!(world.steps(&object), [Step::SetFolderRoles { user: Some(ME), folders: union }]);
+    let union = vec![(FolderId(10), vec![RoleId::new(2), RoleId::new(3)])];
+    assert_eq!(world.steps(&object), [Step::SetFolderRoles { user: Some(me()), folders: union }]);
 }
 
 #[test]
@@ -307,7 +309,7 @@ fn two_that_disagree_both_say_so_and_change_nothing_where_they_differ() {
     let (first, second) = (world.assess(&one, std::slice::from_ref(&other)), world.assess(&other, &[one]));
     assert_eq!(reasons(&first), [Reason::AssignmentConflict, Reason::AssignmentConflict]);
     assert_eq!(reasons(&second), [Reason::AssignmentConflict, Reason::AssignmentConflict]);
-    let undisputed = Step::SetFolderRoles { user: Some(ME), folders: vec![(FolderId(12), vec![RoleId(4)])] };
+    let undisputed = Step::SetFolderRoles { user: Some(me()), folders: vec![(FolderId(12), vec![RoleId::new(4)])] };
     assert_eq!(first.steps, [Step::Record, undisputed]);
     assert_eq!(second.steps, [Step::Record]);
 }
@@ -339,7 +341,7 @@ fn one_that_goes_is_no_rival_and_one_that_only_watches_disputes_nothing_but_keep
 #[test]
 fn a_tenant_in_other_letters_is_the_same_tenant() {
     let mut other = assignment("other", &["Auditor"], &[]);
-    other.spec.tenant = "defaulttenant".into();
+    other.spec.tenant = Some("defaulttenant".into());
     assert!(is_rival(&assignment("one", &["Auditor"], &[]), &other));
 }
 
@@ -353,9 +355,10 @@ fn departs(world: &World, object: &RoleAssignment, rivals: &[RoleAssignment]) ->
 fn at_the_end_the_user_goes_where_nothing_else_is_left_to_it() {
     let object = recorded(assignment("a", &["Auditor"], &[("Shared", &["Auditor"])]), "me", &[("Shared", 10)]);
     let alone = World::new().with("me", &["Auditor"], &[(10, &["Auditor"])]);
-    assert_eq!(departs(&alone, &object, &[]), [Step::Expel { user: ME }]);
+    assert_eq!(departs(&alone, &object, &[]), [Step::Expel { user: me() }]);
     let elsewhere = World::new().with("me", &["Auditor"], &[(10, &["Auditor"]), (12, &["Auditor"])]);
-    let only_ours = [Step::Leave { user: ME, folder: FolderId(10) }, Step::SetTenantRoles { user: ME, roles: vec![] }];
+    let only_ours =
+        [Step::Leave { user: me(), folder: FolderId(10) }, Step::SetTenantRoles { user: me(), roles: vec![] }];
     assert_eq!(departs(&elsewhere, &object, &[]), only_ours);
     let mut silent = World::new().with("me", &["Auditor"], &[(10, &["Auditor"])]);
     silent.tenant.users[0].folders = None;
@@ -373,5 +376,5 @@ fn at_the_end_what_another_assignment_lists_stays() {
     );
     let world = World::new().with("me", &["Auditor"], &[(10, &["Auditor"]), (12, &["Auditor"])]);
     let other = assignment("other", &["Auditor"], &[("Shared", &["Auditor"])]);
-    assert_eq!(departs(&world, &object, &[other]), [Step::Leave { user: ME, folder: FolderId(12) }]);
+    assert_eq!(departs(&world, &object, &[other]), [Step::Leave { user: me(), folder: FolderId(12) }]);
 }

@@ -17,7 +17,7 @@ use super::{AuthorizationServer as _, Uipath, done, gone, readings};
 use crate::domain::registration::{ClientId, PrincipalId};
 use crate::domain::tenant::{FolderId, Member, Principal, RoleId, Tenant, User, UserId};
 use crate::server::http::Answer;
-use crate::server::permissions::{Assignee, Permissions};
+use crate::server::permissions::{About, Assignee, Permissions};
 use crate::server::{Lane, ServerError, ServerText};
 
 mod wire;
@@ -101,7 +101,8 @@ impl Permissions for Uipath {
             Ok(id) => id,
             // Nothing says whether this is the server's own word. The list is.
             Err(ServerError::NotFound) => {
-                let all = self.tenant(tenant, lane).await?;
+                let about = About { principal, roles: &BTreeSet::new() };
+                let all = self.tenant(tenant, about, lane).await?;
                 return Ok(all.users.into_iter().find(|user| user.principal == *principal));
             }
             Err(error) => return Err(error),
@@ -117,7 +118,8 @@ impl Permissions for Uipath {
         asked_for.map(Some).ok_or(ServerError::Unintelligible { what: "another user than the one asked for" })
     }
 
-    async fn tenant(&self, tenant: &str, lane: Lane) -> Result<Tenant, ServerError> {
+    /// Everything, whoever asks: others share it.
+    async fn tenant(&self, tenant: &str, _about: About<'_>, lane: Lane) -> Result<Tenant, ServerError> {
         let roles = self.rows::<RoleRow>(operation::ROLES, tenant, &["Roles"], &[("$orderby", "Id")], lane).await?;
         let folders =
             self.rows::<FolderRow>(operation::FOLDERS, tenant, &["Folders"], &[("$orderby", "Id")], lane).await?;
@@ -154,8 +156,8 @@ impl Permissions for Uipath {
         self.session.call(operation::ADMIT, Lane::User, prepare, read).await
     }
 
-    async fn set_tenant_roles(&self, tenant: &str, user: UserId, roles: &[RoleId]) -> Result<(), ServerError> {
-        let body = RolesBody { role_ids: roles.iter().map(|role| role.0).collect() };
+    async fn set_tenant_roles(&self, tenant: &str, user: &UserId, roles: &[RoleId]) -> Result<(), ServerError> {
+        let body = RolesBody { role_ids: wire::role_numbers(roles)? };
         let path = [format!("Users({user})"), "UiPath.Server.Configuration.OData.AssignRoles".to_owned()];
         let prepare = |_: Organization<'_>| self.post(tenant, &[&path[0], &path[1]], &body);
         self.session.call(operation::TENANT_ROLES, Lane::User, prepare, done).await
@@ -167,10 +169,10 @@ impl Permissions for Uipath {
         assignee: &Assignee,
         folders: &[(FolderId, Vec<RoleId>)],
     ) -> Result<(), ServerError> {
-        let roles = FolderRoles::of(folders);
+        let roles = FolderRoles::of(folders)?;
         match assignee {
             Assignee::User(user) => {
-                let assignments = Assignments { user_ids: [user.0], roles_per_folder: roles };
+                let assignments = Assignments { user_ids: [wire::user_number(user)?], roles_per_folder: roles };
                 let body = AssignmentsBody { assignments };
                 let path = ["Folders", "UiPath.Server.Configuration.OData.AssignUsers"];
                 let prepare = |_: Organization<'_>| self.post(tenant, &path, &body);
@@ -183,13 +185,14 @@ impl Permissions for Uipath {
         }
     }
 
-    async fn leave(&self, tenant: &str, folder: FolderId, user: UserId) -> Result<(), ServerError> {
+    async fn leave(&self, tenant: &str, folder: FolderId, user: &UserId) -> Result<(), ServerError> {
+        let body = LeaveBody { user_id: wire::user_number(user)? };
         let path = [format!("Folders({folder})"), "UiPath.Server.Configuration.OData.RemoveUserFromFolder".to_owned()];
-        let prepare = |_: Organization<'_>| self.post(tenant, &[&path[0], &path[1]], &LeaveBody { user_id: user.0 });
+        let prepare = |_: Organization<'_>| self.post(tenant, &[&path[0], &path[1]], &body);
         gone(self.session.call(operation::LEAVE, Lane::User, prepare, done).await)
     }
 
-    async fn expel(&self, tenant: &str, user: UserId) -> Result<(), ServerError> {
+    async fn expel(&self, tenant: &str, user: &UserId) -> Result<(), ServerError> {
         let path = format!("Users({user})");
         let prepare = |_: Organization<'_>| self.at(tenant, &["odata", &path]);
         gone(self.session.call(operation::EXPEL, Lane::User, prepare, done).await)

@@ -177,7 +177,7 @@ impl Session {
     }
 
     async fn ask_for_token(&self, endpoint: &Url, scope: &str) -> Result<Token, NoToken> {
-        let body = token::request_body(&self.client_id, &self.client_secret, scope);
+        let body = token::request_body(&self.client_id, &self.client_secret, Some(scope));
         let call = Call { url: endpoint.clone(), body: Some(body), tenant: None };
         let asked = self.clock.now();
         let answer = self.send_exempt(request(TOKEN, call)).await.map_err(NoToken::Because)?;

@@ -29,21 +29,26 @@ impl Model {
             if user.is_empty() {
                 continue;
             }
-            let id = UserId(100 + i64::try_from(number).expect("few"));
+            let id = UserId::new(100 + i64::try_from(number).expect("few"));
             let folders = folders_of(user);
             let roles = self.assigned.get(&(user.clone(), 0)).cloned().unwrap_or_default();
             let numbers = folders.iter().map(|(id, _)| FolderId(*id)).collect();
-            world.tenant.users.push(User { id, principal: PrincipalId::new(user), roles, folders: Some(numbers) });
+            world.tenant.users.push(User {
+                id: id.clone(),
+                principal: PrincipalId::new(user),
+                roles,
+                folders: Some(numbers),
+            });
             for (folder, roles) in folders {
                 let members = Arc::make_mut(world.members.entry(FolderId(folder)).or_default());
-                members.push(Member { user: id, roles: roles.into_iter().collect(), folders: None });
+                members.push(Member { user: id.clone(), roles: roles.into_iter().collect(), folders: None });
             }
         }
         world
     }
 
-    fn name(&self, id: UserId) -> String {
-        self.users[usize::try_from(id.0 - 100).expect("a user")].clone()
+    fn name(&self, id: &UserId) -> String {
+        self.users[number(id)].clone()
     }
 
     fn admit(&mut self, principal: &str) {
@@ -66,22 +71,22 @@ impl Model {
                 self.assigned.insert(("me".into(), 0), roles.clone());
             }
             Step::SetTenantRoles { user, roles } => {
-                self.assigned.insert((self.name(*user), 0), names(roles));
+                self.assigned.insert((self.name(user), 0), names(roles));
             }
             Step::SetFolderRoles { user, folders } => {
-                let user = user.map_or_else(|| "me".to_owned(), |user| self.name(user));
+                let user = user.as_ref().map_or_else(|| "me".to_owned(), |user| self.name(user));
                 self.admit(&user);
                 for (folder, roles) in folders {
                     self.assigned.insert((user.clone(), folder.0), names(roles));
                 }
             }
             Step::Leave { user, folder } => {
-                self.assigned.remove(&(self.name(*user), folder.0));
+                self.assigned.remove(&(self.name(user), folder.0));
             }
             Step::Expel { user } => {
-                let name = self.name(*user);
+                let name = self.name(user);
                 self.assigned.retain(|(user, _), _| *user != name);
-                let number = usize::try_from(user.0 - 100).expect("a user");
+                let number = number(user);
                 self.users[number] = String::new();
             }
         }
@@ -205,4 +210,9 @@ proptest! {
             }
         }
     }
+}
+
+/// The place of a user among all.
+fn number(id: &UserId) -> usize {
+    id.as_str().parse::<usize>().expect("a number") - 100
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::super::readings;
 use crate::domain::registration::{ClientId, PrincipalId};
 use crate::domain::tenant::{Folder, FolderId, Member, Principal, Role, RoleId, RoleKind, User, UserId};
+use crate::server::ServerError;
 
 /// One page of an OData list.
 #[derive(Deserialize)]
@@ -48,7 +49,7 @@ impl RoleRow {
             Some("Folder") => RoleKind::Folder,
             _ => RoleKind::Mixed,
         };
-        Role { id: RoleId(self.id), name: self.name, kind }
+        Role { id: RoleId::new(self.id), name: self.name, kind, barred: None }
     }
 }
 
@@ -89,7 +90,7 @@ impl UserRow {
         let folders =
             readings::assigned_folders(self.organization_units.map(|units| units.iter().map(|unit| unit.id).collect()));
         let roles = self.roles_list.unwrap_or_default().into_iter().collect();
-        Some(User { id: UserId(self.id), principal, roles, folders })
+        Some(User { id: UserId::new(self.id), principal, roles, folders })
     }
 }
 
@@ -128,7 +129,7 @@ impl MemberRow {
         if entity.is_some_and(other) {
             return None;
         }
-        let user = entity.and_then(|entity| entity.id).or(self.id).map(UserId)?;
+        let user = entity.and_then(|entity| entity.id).or(self.id).map(UserId::new)?;
         let folders = self
             .user_entity
             .and_then(|entity| entity.assigned_to_folder_ids)
@@ -191,8 +192,22 @@ pub(super) struct NewUser {
 
 impl NewUser {
     pub(super) fn id(&self) -> UserId {
-        UserId(self.id)
+        UserId::new(self.id)
     }
+}
+
+/// The numbers of roles here. What is none is nothing of this server.
+pub(super) fn role_numbers(roles: &[RoleId]) -> Result<Vec<i64>, ServerError> {
+    roles.iter().map(|role| number(role.as_str())).collect()
+}
+
+/// The number of a user here.
+pub(super) fn user_number(user: &UserId) -> Result<i64, ServerError> {
+    number(user.as_str())
+}
+
+fn number(id: &str) -> Result<i64, ServerError> {
+    id.parse().map_err(|_| ServerError::NotFound)
 }
 
 #[derive(Serialize)]
@@ -215,10 +230,9 @@ pub(super) struct FolderRoles {
 }
 
 impl FolderRoles {
-    pub(super) fn of(folders: &[(FolderId, Vec<RoleId>)]) -> Vec<Self> {
-        let one = |(folder, roles): &(FolderId, Vec<RoleId>)| Self {
-            folder_id: folder.0,
-            role_ids: roles.iter().map(|role| role.0).collect(),
+    pub(super) fn of(folders: &[(FolderId, Vec<RoleId>)]) -> Result<Vec<Self>, ServerError> {
+        let one = |(folder, roles): &(FolderId, Vec<RoleId>)| {
+            Ok(Self { folder_id: folder.0, role_ids: role_numbers(roles)? })
         };
         folders.iter().map(one).collect()
     }

@@ -89,10 +89,10 @@ fn inherited_roles_and_members_are_not_the_folders_own() {
         roles.clone(),
     )
     .unwrap();
-    assert_eq!((found.user, found.roles), (UserId(58), BTreeSet::from(["Queue Reader".to_owned()])));
+    assert_eq!((found.user, found.roles), (UserId::new(58), BTreeSet::from(["Queue Reader".to_owned()])));
     assert_eq!(found.folders, Some(BTreeSet::from([FolderId(10), FolderId(11)])));
     assert_eq!(member(json!({"Id": 58, "IsInherited": true}), roles), None);
-    assert_eq!(member(Value::Null, Value::Null).unwrap().user, UserId(7));
+    assert_eq!(member(Value::Null, Value::Null).unwrap().user, UserId::new(7));
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn requests_have_the_forms_that_the_server_documents() {
         (&json!("P-1"), &json!("DirectoryExternalApplication"))
     );
     assert_eq!((&admit["RolesList"], &admit["UpdatePolicy"]), (&json!(["Auditor"]), &json!({"Type": "None"})));
-    let folders = FolderRoles::of(&[(FolderId(10), vec![RoleId(2)])]);
+    let folders = FolderRoles::of(&[(FolderId(10), vec![RoleId::new(2)])]).unwrap();
     let body = AssignmentBody { assignment: Assignment::new(&principal, folders) };
     assert_eq!(
         serde_json::to_value(body).unwrap(),
@@ -129,7 +129,8 @@ fn requests_have_the_forms_that_the_server_documents() {
             "RolesPerFolder": [{"FolderId": 10, "RoleIds": [2]}]
         }})
     );
-    let assignments = Assignments { user_ids: [58], roles_per_folder: FolderRoles::of(&[(FolderId(10), vec![])]) };
+    let roles_per_folder = FolderRoles::of(&[(FolderId(10), vec![])]).unwrap();
+    let assignments = Assignments { user_ids: [58], roles_per_folder };
     assert_eq!(
         serde_json::to_value(AssignmentsBody { assignments }).unwrap(),
         json!({"assignments": {"UserIds": [58], "RolesPerFolder": [{"FolderId": 10, "RoleIds": []}]}})

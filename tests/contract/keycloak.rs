@@ -1,0 +1,80 @@
+//! Keycloak.
+
+use axum::http::Method;
+use extapp::domain::registration::ClientId;
+use extapp::server::any::AnyServer;
+use serde_json::{Value, json};
+
+use super::{Stage, build, contract};
+use crate::support::gate::Gate;
+use crate::support::keycloak::{self, Realm};
+use crate::support::{Context as _, Result};
+
+struct Keycloak {
+    realm: Realm,
+    gate: Gate,
+    server: AnyServer,
+}
+
+impl Stage for Keycloak {
+    async fn set() -> Result<Self> {
+        let keycloak = keycloak::shared().await?;
+        let gate = Gate::default();
+        let url = gate.in_front_of(keycloak.url()).await?;
+        let realm = keycloak.realm_at("contract", &url).await?;
+        for scope in ["queues", "jobs"] {
+            realm.client_scope(scope).await?;
+        }
+        // No more than what the documentation says.
+        let login = realm.operator(&["manage-clients"]).await?;
+        let spec = json!({
+            "keycloak": {"url": realm.server_url(), "realm": realm.name()}, "credentialsRef": {"name": "operator"}
+        });
+        let server = build(spec, &[("client-id", &login.id), ("client-secret", &login.secret)])?;
+        Ok(Self { realm, gate, server })
+    }
+
+    fn server(&self) -> &AnyServer {
+        &self.server
+    }
+
+    fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    fn create(&self) -> (Method, &'static str) {
+        (Method::POST, "/clients")
+    }
+
+    fn read(&self, _: &ClientId) -> (Method, String) {
+        (Method::GET, "/clients".into())
+    }
+
+    fn scopes(&self) -> [&'static str; 2] {
+        ["queues", "jobs"]
+    }
+
+    fn refuses_unknown_scopes(&self) -> bool {
+        true
+    }
+
+    async fn by_hand(&self, name: &str) -> Result<ClientId> {
+        let id = format!("by-hand-{}", extapp::clock::random_id());
+        let body = json!({"clientId": id, "name": name, "publicClient": false, "serviceAccountsEnabled": true});
+        self.realm.administer(Method::POST, "/clients", Some(body)).await?;
+        Ok(ClientId::new(id))
+    }
+
+    async fn seen(&self, id: &ClientId) -> Result<Value> {
+        Ok(self.realm.client(id.as_str()).await?.unwrap_or_default())
+    }
+
+    async fn touch(&self, id: &ClientId) -> Result<Option<(&'static str, Value)>> {
+        self.realm.edit_client(id.as_str(), |client| client["description"] = json!("by hand")).await?;
+        let found = self.seen(id).await?;
+        assert_eq!(found.pointer("/description").context("a description")?, &json!("by hand"));
+        Ok(Some(("/description", json!("by hand"))))
+    }
+}
+
+contract!(Keycloak);
