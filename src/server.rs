@@ -20,6 +20,7 @@ pub mod hydra;
 pub mod json_api;
 pub mod metadata;
 pub mod permissions;
+mod proof;
 mod single_flight;
 pub mod text;
 pub mod uipath;
@@ -68,6 +69,12 @@ pub trait AuthorizationServer {
         id: &ClientId,
         desired: &Desired,
     ) -> impl Future<Output = Result<Option<Credential>, ServerError>> + Send;
+    /// Whether this secret authenticates the registration now. Nothing but a clear refusal is a no.
+    fn authenticates(
+        &self,
+        id: &ClientId,
+        secret: &ClientSecret,
+    ) -> impl Future<Output = Result<bool, ServerError>> + Send;
     /// Gone already counts as done.
     fn delete(&self, id: &ClientId) -> impl Future<Output = Result<(), ServerError>> + Send;
     /// Not idempotent. Where there is one secret, the new one takes its place. The description marks the secret, so that one whose value was lost can be found and removed.

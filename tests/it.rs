@@ -14,6 +14,7 @@ mod duties;
 mod examples;
 mod foreign_clients;
 mod hydra;
+mod import;
 mod interrupted;
 mod life;
 mod local_cloud;

@@ -116,6 +116,7 @@ pub fn facts() -> ServerFacts {
             provider: "uipath",
             marks: false,
             lists: true,
+            guessable_ids: false,
             secrets: Secrets::Several,
             settings: &[],
             catalogue: CatalogueSource::Own,
@@ -142,6 +143,7 @@ pub fn observed() -> Observed {
         claimant: None,
         operators_own: false,
         unproven: false,
+        possessed: false,
     }
 }
 

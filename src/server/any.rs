@@ -206,6 +206,10 @@ impl AuthorizationServer for AnyServer {
         each!(self, server => server.update(id, desired).await)
     }
 
+    async fn authenticates(&self, id: &ClientId, secret: &ClientSecret) -> Result<bool, ServerError> {
+        each!(self, server => server.authenticates(id, secret).await)
+    }
+
     async fn delete(&self, id: &ClientId) -> Result<(), ServerError> {
         each!(self, server => server.delete(id).await)
     }

@@ -31,7 +31,7 @@ use url::Url;
 use super::budget::{Budget, Class};
 use super::http::{Answer, ClientError, Http, RequestObserver, Timeouts, UrlRefused, url_permitted};
 use super::json_api::{Call, JsonApi, Operation, bearer, json};
-use super::{AuthorizationServer, Lane, ServerError, ServerText, metadata};
+use super::{AuthorizationServer, Lane, ServerError, ServerText, metadata, proof};
 use crate::clock::{Clock, random_id};
 use crate::domain::capabilities::{Capabilities, CatalogueSource, PermissionScope, Secrets};
 use crate::domain::credentials::whole;
@@ -70,6 +70,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     provider: "hydra",
     marks: true,
     lists: true,
+    guessable_ids: true,
     secrets: Secrets::One,
     settings: &mapping::SETTINGS,
     catalogue: CatalogueSource::Declared,
@@ -334,6 +335,11 @@ impl AuthorizationServer for Hydra {
             self.change(UPDATE, id, &changes, &[]).await?;
         }
         Ok(None)
+    }
+
+    async fn authenticates(&self, id: &ClientId, secret: &ClientSecret) -> Result<bool, ServerError> {
+        let metadata = metadata::fetch(&self.public, &self.url, &self.insecure_hosts).await?;
+        proof::authenticates(&self.public.http, &metadata.token_endpoint, id, secret).await
     }
 
     async fn delete(&self, id: &ClientId) -> Result<(), ServerError> {

@@ -131,6 +131,12 @@ impl<'a> Client<'a> {
         } else if self.user_scopes.is_empty() && self.application_scopes.is_empty() {
             left("it needs the grant type authorization_code or client_credentials, and at least one scope for it");
         }
+        if self.is_public() && self.movable {
+            let id = self.found.client_id.as_deref().unwrap_or_default();
+            self.remarks.push(format!(
+                "it has no secret to prove whose it is: add {id} to allowedAdoptions of the AuthorizationServer"
+            ));
+        }
         for grant in strings(&self.spec["grantTypes"]) {
             if !["authorization_code", "client_credentials", "refresh_token"].contains(&grant.as_str()) {
                 self.remarks.push(format!("the grant type {grant} has no place here and is taken away"));
@@ -146,7 +152,7 @@ impl<'a> Client<'a> {
             }
         }
         if strings(&self.spec["responseTypes"]).iter().any(|types| types != "code") {
-            self.remarks.push("response types other than code have no place here and are taken away".into());
+            self.remarks.push("response types other than code have no place here and stay as they are at Hydra".into());
         }
         for field in ["jwksUri", "requestUris", "sectorIdentifierUri", "hydraAdmin"] {
             if !self.spec[field].is_null() && self.spec[field] != json!({}) {

@@ -184,7 +184,7 @@ fn adopting() -> ExternalApplication {
 
 #[test]
 fn a_secret_that_is_given_with_an_adopted_registration_is_kept_with_what_is_in_it() {
-    let seen = observed().present(registered("id-9")).output(given("id-9"));
+    let seen = Observed { possessed: true, ..observed().present(registered("id-9")).output(given("id-9")) };
     let expected = ["guard", "publish invoice-sync-oauth over uid-of-invoice-sync-oauth"];
     assert_eq!(steps(&adopting(), &seen), expected, "no new secret: what runs with the one there is goes on");
     let plan = decide(&adopting(), &seen);
@@ -195,12 +195,17 @@ fn a_secret_that_is_given_with_an_adopted_registration_is_kept_with_what_is_in_i
 }
 
 #[test]
-fn a_given_secret_of_another_registration_or_of_one_with_several_secrets_is_not_believed() {
+fn a_given_secret_that_is_not_proven_or_of_another_registration_or_of_one_with_several_is_not_believed() {
     let expected = ["guard", "add secret to id-9", "publish invoice-sync-oauth over uid-of-invoice-sync-oauth"];
-    let other = observed().present(registered("id-9")).output(given("id-8"));
+    let unproven = observed().present(registered("id-9")).output(given("id-9"));
+    assert_eq!(steps(&adopting(), &unproven), expected);
+    let other = Observed { possessed: true, ..observed().present(registered("id-9")).output(given("id-8")) };
     assert_eq!(steps(&adopting(), &other), expected);
     let two = Registered { secrets: ["1", "2"].map(|id| secret_info(id, None)).into(), ..registered("id-9") };
-    assert_eq!(steps(&adopting(), &observed().present(two).output(given("id-9"))), expected);
+    assert_eq!(
+        steps(&adopting(), &Observed { possessed: true, ..observed().present(two).output(given("id-9")) }),
+        expected
+    );
 }
 
 fn shows(id: &str, value: &str) -> SecretInfo {
