@@ -129,7 +129,15 @@ async fn the_api_server_takes_every_manifest_of_the_examples_as_it_stands() -> R
         }
         *kinds.entry(manifest.kind().to_owned()).or_default() += 1;
     }
-    let expected = ["AuthorizationServer", "ExternalApplication", "RoleAssignment", "Deployment", "Job", "ConfigMap"];
+    let expected = [
+        "AuthorizationServer",
+        "ApiResource",
+        "ExternalApplication",
+        "RoleAssignment",
+        "Deployment",
+        "Job",
+        "ConfigMap",
+    ];
     assert!(expected.iter().all(|kind| kinds.contains_key(*kind)), "{kinds:?}");
     Ok(())
 }
@@ -205,6 +213,6 @@ fn every_example_says_what_it_is_for() -> Result<()> {
         }
         seen += 1;
     }
-    assert_eq!(seen, 7, "the folders");
+    assert_eq!(seen, 8, "the folders");
     Ok(())
 }
