@@ -7,7 +7,9 @@ use crate::foreign_clients::stage::{node, run, scripts};
 use crate::support::world::{LIMIT, ready};
 use crate::support::{Context, Result, eventually, peers};
 
+mod enforce;
 mod person;
+mod roles;
 mod stage;
 
 use stage::{Stage, TO_REGISTER, claims};
@@ -182,7 +184,8 @@ async fn an_adopted_client_keeps_its_id_and_its_secret() -> Result<()> {
     assert_eq!(client["directAccessGrantsEnabled"], false, "what nothing asks for is closed");
 
     for (name, id) in [("own", stage.login.id.as_str()), ("built-in", "realm-management")] {
-        let spec = format!("  adopt: {{clientId: {id}}}\n  resources:\n  - {{name: openid, applicationScopes: [jobs]}}\n");
+        let spec =
+            format!("  adopt: {{clientId: {id}}}\n  resources:\n  - {{name: openid, applicationScopes: [jobs]}}\n");
         stage.application(name, "Confidential", &spec).await?;
         let reason = if name == "own" { "AdoptionRefused" } else { "RejectedByServer" };
         stage.world.until_refused(stage.world.home.name(), name, reason).await?;

@@ -11,12 +11,13 @@ use url::Url;
 use super::budget::{Budget, BudgetRegistry, Limits};
 use super::http::{RequestObserver, Timeouts};
 use super::keycloak::{self, Keycloak};
-use super::permissions::{About, Assignee, Permissions};
+use super::permissions::{About, Assignee, ManagedCatalogue, Permissions};
 use super::uipath::{self, Deployment, Uipath};
 use super::{AuthorizationServer, Lane, ServerError};
 use crate::api::{AuthorizationServerSpec, authorization_server};
 use crate::clock::Clock;
 use crate::domain::capabilities::Capabilities;
+use crate::domain::catalogue::{Enforced, Obstacles};
 use crate::domain::registration::{
     Catalogue, ClientId, ClientSecret, Created, Credential, Desired, Endpoints, Listed, PrincipalId, Registered,
     SecretId,
@@ -227,6 +228,21 @@ macro_rules! permitting {
             _ => Err(ServerError::Unsupported { what: "this kind of server has no roles for applications" }),
         }
     };
+}
+
+impl ManagedCatalogue for AnyServer {
+    async fn enforce(
+        &self,
+        declared: &[Enforced],
+        used: &BTreeSet<String>,
+        owner: &str,
+        lane: Lane,
+    ) -> Result<Obstacles, ServerError> {
+        match self {
+            Self::Keycloak(server) => server.enforce(declared, used, owner, lane).await,
+            _ => Err(ServerError::Unsupported { what: "this kind of server cannot be told which scopes it offers" }),
+        }
+    }
 }
 
 impl Permissions for AnyServer {

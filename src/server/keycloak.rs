@@ -23,6 +23,7 @@ use crate::domain::registration::{
     Catalogue, ClientId, ClientSecret, Created, Credential, Desired, Endpoints, Listed, Registered, SecretId,
 };
 
+mod enforce;
 mod operation;
 mod readings;
 mod roles;

@@ -29,8 +29,7 @@ pub async fn signs_in(realm: &Realm, keys: &Keys, scope: &str, pkce: bool) -> Re
     let browser = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?;
     let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER));
     let (id, callback) = (keys["client-id"].as_str(), keys["redirect-uri"].split(' ').next().unwrap_or_default());
-    let mut query =
-        vec![("client_id", id), ("redirect_uri", callback), ("response_type", "code"), ("scope", scope)];
+    let mut query = vec![("client_id", id), ("redirect_uri", callback), ("response_type", "code"), ("scope", scope)];
     if pkce {
         query.extend([("code_challenge", challenge.as_str()), ("code_challenge_method", "S256")]);
     }
@@ -39,7 +38,8 @@ pub async fn signs_in(realm: &Realm, keys: &Keys, scope: &str, pkce: bool) -> Re
         return Err(Error::new(String::from_utf8_lossy(refused.as_bytes())));
     }
     // Marked as secure, which a browser takes from a server on its own machine.
-    let cookies = page.headers().get_all("set-cookie").iter().filter_map(|value| value.to_str().ok()?.split(';').next());
+    let cookies =
+        page.headers().get_all("set-cookie").iter().filter_map(|value| value.to_str().ok()?.split(';').next());
     let cookies = cookies.collect::<Vec<_>>().join("; ");
     let html = page.text().await?;
     let action = html.split("action=\"").nth(1).and_then(|rest| rest.split('"').next()).context("a form")?;

@@ -125,7 +125,9 @@ impl Stage {
         let text = self.world.operator.metrics().await?;
         let server = format!("server=\"{}/realm\"", self.world.home.name());
         let mut sum = 0.0;
-        for line in text.lines().filter(|line| line.starts_with("extapp_server_requests_total") && line.contains(&server)) {
+        for line in
+            text.lines().filter(|line| line.starts_with("extapp_server_requests_total") && line.contains(&server))
+        {
             let operation = line.split("operation=\"").nth(1).and_then(|rest| rest.split('"').next());
             let number = line.rsplit(' ').next().and_then(|number| number.parse::<f64>().ok());
             if operation.is_some_and(&counts) {

@@ -54,11 +54,7 @@ pub async fn depart(
     };
     if ends {
         let principal = Record::of(object).principal.map(|principal| principal.to_string()).unwrap_or_default();
-        let note = format!(
-            "what was assigned to {principal} {} is left there: {}",
-            place(object),
-            finding.message
-        );
+        let note = format!("what was assigned to {principal} {} is left there: {}", place(object), finding.message);
         ctx.events.publish(&**object, Tone::Warning, Reason::Abandoned, &note);
         return release(object, ctx).await;
     }
@@ -126,7 +122,11 @@ async fn remove_now(
     }
     let failed = |error| observe::failed(&error, object);
     let connection = observe::connection(server).map_err(failed)?;
-    let user = connection.client.user(object.spec.tenant.as_deref().unwrap_or_default(), principal, Lane::User).await.map_err(failed)?;
+    let user = connection
+        .client
+        .user(object.spec.tenant.as_deref().unwrap_or_default(), principal, Lane::User)
+        .await
+        .map_err(failed)?;
     let Some(user) = user else { return Ok(false) };
     let steps = departure(object, &record, &user, keepers);
     super::execute::take_away(object, principal, &steps, server).await?;

@@ -142,7 +142,10 @@ pub async fn identity(
 ) -> Result<PrincipalId, Finding> {
     let connection = connection(server).map_err(|error| failed(&error, object))?;
     let name = &admitted.display_name;
-    let found = connection.client.principal(object.spec.tenant.as_deref().unwrap_or_default(), &admitted.client_id, name, lane).await;
+    let found = connection
+        .client
+        .principal(object.spec.tenant.as_deref().unwrap_or_default(), &admitted.client_id, name, lane)
+        .await;
     match found.map_err(|error| failed(&error, object))? {
         Principal::Known(principal) => Ok(principal),
         Principal::Unknown => {

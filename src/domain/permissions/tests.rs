@@ -357,7 +357,8 @@ fn at_the_end_the_user_goes_where_nothing_else_is_left_to_it() {
     let alone = World::new().with("me", &["Auditor"], &[(10, &["Auditor"])]);
     assert_eq!(departs(&alone, &object, &[]), [Step::Expel { user: me() }]);
     let elsewhere = World::new().with("me", &["Auditor"], &[(10, &["Auditor"]), (12, &["Auditor"])]);
-    let only_ours = [Step::Leave { user: me(), folder: FolderId(10) }, Step::SetTenantRoles { user: me(), roles: vec![] }];
+    let only_ours =
+        [Step::Leave { user: me(), folder: FolderId(10) }, Step::SetTenantRoles { user: me(), roles: vec![] }];
     assert_eq!(departs(&elsewhere, &object, &[]), only_ours);
     let mut silent = World::new().with("me", &["Auditor"], &[(10, &["Auditor"])]);
     silent.tenant.users[0].folders = None;

@@ -19,7 +19,8 @@ use crate::domain::tenant::{FolderId, Member, Principal, Role, RoleId, RoleKind,
 use crate::server::json_api::Operation;
 use crate::server::{About, Assignee, Lane, Permissions, ServerError};
 
-const NO_FOLDERS: ServerError = ServerError::Unsupported { what: "a realm has no folders: list the roles in spec.roles" };
+const NO_FOLDERS: ServerError =
+    ServerError::Unsupported { what: "a realm has no folders: list the roles in spec.roles" };
 const ADMINISTERS: &str = "it administers the realm, or is composed of roles that do, and is given to no application";
 const DEFAULT: &str = "every account of the realm has it: do not list it";
 /// How many roles a composite role may bring with it before it is refused unseen.
@@ -81,8 +82,7 @@ impl MappingsAnswer {
     /// Without the default roles of the realm, which every account has.
     fn given(self, default: &str) -> Vec<Given> {
         let own = self.realm_mappings.into_iter().filter(|role| role.name != default);
-        let mut all: Vec<Given> =
-            own.map(|role| Given { name: role.name.clone(), role, client: None }).collect();
+        let mut all: Vec<Given> = own.map(|role| Given { name: role.name.clone(), role, client: None }).collect();
         for of in self.client_mappings.into_values() {
             let name = |role: &RoleAnswer| format!("{}/{}", of.client, role.name);
             all.extend(of.mappings.into_iter().map(|role| Given {

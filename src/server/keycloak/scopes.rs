@@ -15,7 +15,7 @@ use crate::server::{Lane, ServerError, ServerText};
 
 /// Whose a client scope is: the UID of the AuthorizationServer.
 pub(super) const SERVER_UID: &str = "extapp.dev/server-uid";
-const PROTOCOL: &str = "openid-connect";
+pub(super) const PROTOCOL: &str = "openid-connect";
 
 /// The client scopes of the realm as they were last read.
 #[derive(Default)]
@@ -42,6 +42,19 @@ pub(super) struct ScopeAnswer {
     protocol: Option<String>,
     #[serde(default)]
     pub(super) attributes: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) protocol_mappers: Vec<MapperAnswer>,
+}
+
+/// What puts something into the tokens with a client scope.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MapperAnswer {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) protocol_mapper: String,
+    #[serde(default)]
+    pub(super) config: BTreeMap<String, String>,
 }
 
 impl ScopeAnswer {
@@ -53,8 +66,7 @@ impl ScopeAnswer {
 impl Keycloak {
     /// Every client scope of OpenID Connect, and what is known from now on.
     pub(super) async fn client_scopes(&self, lane: Lane) -> Result<Vec<ScopeAnswer>, ServerError> {
-        let all: Vec<ScopeAnswer> =
-            self.session.read(SCOPES, self.session.url(At(&["client-scopes"]))?, lane).await?;
+        let all: Vec<ScopeAnswer> = self.session.read(SCOPES, self.session.url(At(&["client-scopes"]))?, lane).await?;
         let ours = |scope: &ScopeAnswer| scope.protocol.as_deref().unwrap_or(PROTOCOL) == PROTOCOL;
         let scopes: Vec<ScopeAnswer> = all.into_iter().filter(ours).collect();
         let known = scopes.iter().map(|scope| (scope.name.clone(), scope.id.clone())).collect();

@@ -150,10 +150,9 @@ impl ClientAnswer {
             expires_at: self.time(EXPIRES),
             ..self.secret_info(value)
         });
-        let rotated = self.attribute(ROTATED).map(|value| SecretInfo {
-            expires_at: self.time(ROTATED_EXPIRES),
-            ..self.secret_info(value)
-        });
+        let rotated = self
+            .attribute(ROTATED)
+            .map(|value| SecretInfo { expires_at: self.time(ROTATED_EXPIRES), ..self.secret_info(value) });
         current.into_iter().chain(rotated).filter(|info| !is_empty(info)).collect()
     }
 

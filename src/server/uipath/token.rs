@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use super::answer::Reader;
 use crate::server::http::Answer;
-pub(super) use crate::server::token::{NoToken, request_body};
 use crate::server::token;
+pub(super) use crate::server::token::{NoToken, request_body};
 
 /// An access token, and what it says.
 #[derive(Debug)]

@@ -33,7 +33,12 @@ impl Model {
             let folders = folders_of(user);
             let roles = self.assigned.get(&(user.clone(), 0)).cloned().unwrap_or_default();
             let numbers = folders.iter().map(|(id, _)| FolderId(*id)).collect();
-            world.tenant.users.push(User { id: id.clone(), principal: PrincipalId::new(user), roles, folders: Some(numbers) });
+            world.tenant.users.push(User {
+                id: id.clone(),
+                principal: PrincipalId::new(user),
+                roles,
+                folders: Some(numbers),
+            });
             for (folder, roles) in folders {
                 let members = Arc::make_mut(world.members.entry(FolderId(folder)).or_default());
                 members.push(Member { user: id.clone(), roles: roles.into_iter().collect(), folders: None });

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::super::readings;
 use crate::domain::registration::{ClientId, PrincipalId};
-use crate::server::ServerError;
 use crate::domain::tenant::{Folder, FolderId, Member, Principal, Role, RoleId, RoleKind, User, UserId};
+use crate::server::ServerError;
 
 /// One page of an OData list.
 #[derive(Deserialize)]
