@@ -29,6 +29,10 @@ pub const ABANDON: &str = "extapp.dev/abandon";
 /// The intent to register, recorded before the server is asked. Written by the operator alone.
 pub const PENDING: &str = "extapp.dev/pending";
 
+/// On a Secret that the operator did not make: the name of the application, in the same namespace, that it is given to. An
+/// application that adopts a registration takes such a Secret over, with the client secret that is in it.
+pub const GIVEN_TO: &str = "extapp.dev/given-to";
+
 /// The definitions of every kind, in the order in which they are printed and installed.
 pub fn definitions() -> Vec<CustomResourceDefinition> {
     vec![

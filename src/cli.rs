@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::telemetry::{self, LogFormat};
 
 pub mod crds;
+pub mod import;
 pub mod local_cloud;
 pub mod operator;
 pub mod rbac;
@@ -41,6 +42,7 @@ enum Command {
     LocalCloud(local_cloud::Args),
     Crds(crds::Args),
     Rbac(rbac::Args),
+    Import(import::Args),
 }
 
 /// Runs the command line; the first argument is the program's name. Errors go to standard error in one sentence.
@@ -71,6 +73,7 @@ fn run(cli: Cli) -> Result<(), String> {
     match cli.command {
         Command::Crds(args) => crds::run(&args).map_err(|error| say(&error)),
         Command::Rbac(args) => rbac::run(&args).map_err(|error| say(&error)),
+        Command::Import(args) => block_on(import::run(args))?.map_err(|error| say(&error)),
         Command::Operator(args) => block_on(operator::run(args))?.map_err(|error| say(&error)),
         Command::LocalCloud(args) => block_on(local_cloud::run(args))?.map_err(|error| say(&error)),
     }

@@ -16,10 +16,12 @@ pub mod any;
 pub mod budget;
 pub mod error;
 pub mod http;
+pub mod hydra;
 pub mod json_api;
 pub mod keycloak;
 pub mod metadata;
 pub mod permissions;
+mod proof;
 mod single_flight;
 pub mod text;
 mod token;
@@ -69,6 +71,12 @@ pub trait AuthorizationServer {
         id: &ClientId,
         desired: &Desired,
     ) -> impl Future<Output = Result<Option<Credential>, ServerError>> + Send;
+    /// Whether this secret authenticates the registration now. Nothing but a clear refusal is a no.
+    fn authenticates(
+        &self,
+        id: &ClientId,
+        secret: &ClientSecret,
+    ) -> impl Future<Output = Result<bool, ServerError>> + Send;
     /// Gone already counts as done.
     fn delete(&self, id: &ClientId) -> impl Future<Output = Result<(), ServerError>> + Send;
     /// Not idempotent. Where there is one secret, the new one takes its place. The description marks the secret, so that one whose value was lost can be found and removed.
@@ -77,7 +85,8 @@ pub trait AuthorizationServer {
         id: &ClientId,
         description: &str,
     ) -> impl Future<Output = Result<Credential, ServerError>> + Send;
-    /// Gone already counts as done.
+    /// Nobody gets a token with it any more. Gone already counts as done. Where a registration always has one secret,
+    /// another takes its place that nobody knows.
     fn remove_secret(&self, id: &ClientId, secret: &SecretId) -> impl Future<Output = Result<(), ServerError>> + Send;
 }
 

@@ -263,7 +263,7 @@ async fn kubectl_get_shows_what_people_ask_for_first() -> Result<()> {
     let wide = rows(&["extapp", "-o", "wide"])?;
     assert_eq!(wide[0][6..], ["SECRET", "EXPIRES", "MESSAGE", "AGE"]);
     assert!(wide[1].contains(&"sample-oauth".to_owned()) && wide[1].contains(&"all is well".to_owned()), "{wide:?}");
-    assert_eq!(rows(&["authsrv"])?[0], ["NAME", "READY", "REASON", "URL", "ORGANIZATION", "APPLICATIONS", "AGE"]);
+    assert_eq!(rows(&["authsrv"])?[0], ["NAME", "READY", "REASON", "ISSUER", "APPLICATIONS", "AGE"]);
     assert_eq!(rows(&["apires"])?[0], ["NAME", "READY", "IDENTIFIER", "SERVER", "SCOPES", "APPLICATIONS", "AGE"]);
     let assignments = rows(&["roleassign", "-o", "wide"])?;
     let columns = ["NAME", "READY", "REASON", "APPLICATION", "TENANT", "PRINCIPAL", "MESSAGE", "AGE"];

@@ -18,6 +18,7 @@ use crate::support::error::{Context, Result};
 use crate::support::gate::Gate;
 
 mod cases;
+mod hydra;
 mod keycloak;
 mod uipath;
 

@@ -13,6 +13,8 @@ mod drift;
 mod duties;
 mod examples;
 mod foreign_clients;
+mod hydra;
+mod import;
 mod interrupted;
 mod keycloak;
 mod life;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::owned::controller_of;
 use crate::api::external_application::OutputKind;
-use crate::api::{ExternalApplication, PENDING};
+use crate::api::{ExternalApplication, GIVEN_TO, PENDING};
 use crate::domain::intent::Intent;
 use crate::domain::outputs::{Content, Rendered, SeenOutput};
 use crate::domain::plan::Standing;
@@ -178,6 +178,9 @@ impl Kubernetes<'_> {
         let parameters = PatchParams { force: over.is_some(), ..PatchParams::apply(&manager) };
         let namespace = app.namespace().unwrap_or_default();
         let mut body = body_of(wanted);
+        if let Some(secret_type) = over.and_then(|standing| standing.secret_type.as_ref()) {
+            body["type"] = json!(secret_type);
+        }
         body["metadata"] = metadata;
         if wanted.immutable {
             body["immutable"] = json!(true);
@@ -239,24 +242,27 @@ impl Kubernetes<'_> {
         name: &str,
     ) -> kube::Result<Option<SeenOutput>> {
         let namespace = app.namespace().unwrap_or_default();
-        let (meta, content) = match kind {
+        let (meta, content, secret_type) = match kind {
             OutputKind::Secret => {
                 let Some(secret) = Api::<Secret>::namespaced(self.client.clone(), &namespace).get_opt(name).await?
                 else {
                     return Ok(None);
                 };
-                (secret.metadata, Content::Secret(text_of(secret.data.unwrap_or_default())))
+                (secret.metadata, Content::Secret(text_of(secret.data.unwrap_or_default())), secret.type_)
             }
             OutputKind::ConfigMap => {
                 let api = Api::<ConfigMap>::namespaced(self.client.clone(), &namespace);
                 let Some(map) = api.get_opt(name).await? else { return Ok(None) };
-                (map.metadata, Content::ConfigMap(map.data.unwrap_or_default()))
+                (map.metadata, Content::ConfigMap(map.data.unwrap_or_default()), None)
             }
         };
         Ok(Some(SeenOutput {
             kind,
             name: name.to_owned(),
             ours: controller_of(&meta).is_some_and(|owner| Some(&owner.uid) == app.metadata.uid.as_ref()),
+            given: controller_of(&meta).is_none()
+                && meta.annotations.as_ref().and_then(|all| all.get(GIVEN_TO)) == app.metadata.name.as_ref(),
+            secret_type,
             uid: meta.uid.unwrap_or_default(),
             resource_version: meta.resource_version.unwrap_or_default(),
             content,

@@ -14,6 +14,8 @@ pub struct Capabilities {
     pub marks: bool,
     /// Whether every registration of the server can be listed, and not only those that we know.
     pub lists: bool,
+    /// Whether people choose client ids, so that to know one says nothing about whose it is.
+    pub guessable_ids: bool,
     pub secrets: Secrets,
     /// What may be set beyond name, redirect URIs and scopes.
     pub settings: &'static [Setting],

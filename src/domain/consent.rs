@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::registration::ClientId;
 use crate::api::authorization_server::{AuthorizationServer, NamespacesFrom};
 
 /// A namespace as consent sees it.
@@ -28,12 +29,23 @@ pub fn admits(server: &AuthorizationServer, namespace: &Namespace<'_>) -> bool {
 
 /// Whether a scope may be asked for: `None` allows any, a `*` at the end of a pattern stands for any rest.
 pub fn allows_scope(patterns: Option<&[String]>, scope: &str) -> bool {
-    patterns.is_none_or(|patterns| {
-        patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(prefix) => scope.starts_with(prefix),
-            None => scope == pattern,
-        })
+    patterns.is_none_or(|patterns| matches_any(patterns, scope))
+}
+
+fn matches_any(patterns: &[String], text: &str) -> bool {
+    patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
+        Some(prefix) => text.starts_with(prefix),
+        None => text == pattern,
     })
+}
+
+/// Whether an application of this namespace may adopt a registration, before anything is proven.
+pub fn allows_adoption(server: &AuthorizationServer, namespace: &str, id: &ClientId, guessable_ids: bool) -> bool {
+    let own = server.metadata.namespace.as_deref() == Some(namespace);
+    own || match &server.spec.allowed_adoptions {
+        Some(patterns) => matches_any(patterns, id.as_str()),
+        None => !guessable_ids,
+    }
 }
 
 #[cfg(test)]

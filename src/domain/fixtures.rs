@@ -116,6 +116,7 @@ pub fn facts() -> ServerFacts {
             provider: "uipath",
             marks: false,
             lists: true,
+            guessable_ids: false,
             secrets: Secrets::Several,
             settings: &[],
             catalogue: CatalogueSource::Own,
@@ -142,6 +143,7 @@ pub fn observed() -> Observed {
         claimant: None,
         operators_own: false,
         unproven: false,
+        possessed: false,
     }
 }
 
@@ -253,6 +255,8 @@ pub fn seen_output(rendered: Rendered) -> SeenOutput {
         name: rendered.name,
         resource_version: "7".into(),
         ours: true,
+        given: false,
+        secret_type: None,
         content: rendered.content,
         labels: rendered.labels,
         annotations: rendered.annotations,

@@ -133,6 +133,7 @@ pub struct LeftOver {
 }
 
 /// All that one pass over one application has seen.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Observed {
     pub server: Option<Arc<AuthorizationServer>>,
     /// Whether the server admits the application's namespace.
@@ -152,6 +153,8 @@ pub struct Observed {
     pub operators_own: bool,
     /// Whether the recorded intent is not the operator's, so that it proves nothing.
     pub unproven: bool,
+    /// Whether the application's namespace holds the secret of the registration that is to be adopted.
+    pub possessed: bool,
 }
 
 /// What has to be asked of the server in this pass.

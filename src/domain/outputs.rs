@@ -287,6 +287,10 @@ pub struct SeenOutput {
     pub resource_version: String,
     /// Whether our application is its controlling owner.
     pub ours: bool,
+    /// Whether it is nobody's, and whoever looks after it gives it to our application.
+    pub given: bool,
+    /// Of a Secret: its type, which cannot be changed.
+    pub secret_type: Option<String>,
     pub content: Content,
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
@@ -313,6 +317,17 @@ impl SeenOutput {
         let id = SecretId::new(self.annotations.get(CREDENTIAL)?);
         let secret = ClientSecret::new(self.value("client-secret").or_else(|| self.value("CLIENT_SECRET"))?);
         (self.annotations.get(CHECKSUM)? == &checksum(uid, &id, &secret)).then_some((id, secret))
+    }
+
+    /// The secret in an object that is given to us, where that object speaks of this registration.
+    pub fn given_secret(&self, client_id: &ClientId) -> Option<ClientSecret> {
+        if self.ours || !self.given || self.kind != OutputKind::Secret {
+            return None;
+        }
+        let first = |keys: [&str; 3]| keys.into_iter().find_map(|key| self.value(key));
+        let speaks = first(["client-id", "CLIENT_ID", "client_id"]).map(ClientId::new).as_ref() == Some(client_id);
+        let secret = first(["client-secret", "CLIENT_SECRET", "client_secret"]).filter(|secret| !secret.is_empty());
+        secret.filter(|_| speaks).map(ClientSecret::new)
     }
 
     /// Whether the object says all that it shall say. What others added to it is not looked at.

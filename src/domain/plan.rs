@@ -42,11 +42,18 @@ pub struct Standing {
     pub name: String,
     pub uid: String,
     pub resource_version: String,
+    /// Of a Secret: its type, which cannot be changed.
+    pub secret_type: Option<String>,
 }
 
 impl Standing {
     fn of(object: &SeenOutput) -> Self {
-        Self { name: object.name.clone(), uid: object.uid.clone(), resource_version: object.resource_version.clone() }
+        Self {
+            name: object.name.clone(),
+            uid: object.uid.clone(),
+            resource_version: object.resource_version.clone(),
+            secret_type: object.secret_type.clone(),
+        }
     }
 }
 
@@ -212,23 +219,23 @@ fn usable_secret(
         let known = actual.and_then(|actual| actual.secrets.iter().find(|known| known.id == *secret));
         (rank, known.and_then(|known| known.created_at))
     };
+    // Comes last: of two values for one secret the server's counts.
     let shown = actual.into_iter().flat_map(|actual| &actual.secrets).filter_map(|info| {
         let value = info.value.as_ref()?;
         Some((info.id.clone(), ClientSecret::new(value.expose())))
     });
+    // What came with the registration is the one secret that it has, where it has one.
+    let only = actual.and_then(|actual| match actual.secrets.as_slice() {
+        [only] if seen.possessed => Some(&only.id),
+        _ => None,
+    });
+    let given = seen.outputs.iter().filter_map(|output| Some((only?.clone(), output.given_secret(id)?)));
     published
+        .chain(given)
         .chain(held())
         .chain(shown)
-        .filter(|(secret, value)| {
-            !gone_at_server(app, id, secret, actual, now) && !shown_otherwise(secret, value, actual)
-        })
+        .filter(|(secret, _)| !gone_at_server(app, id, secret, actual, now))
         .max_by_key(|(secret, _)| age(secret))
-}
-
-/// Whether the server shows another value for this secret.
-fn shown_otherwise(id: &SecretId, value: &ClientSecret, actual: Option<&Registered>) -> bool {
-    let info = actual.and_then(|actual| actual.secrets.iter().find(|info| info.id == *id));
-    info.and_then(|info| info.value.as_ref()).is_some_and(|shown| shown.expose() != value.expose())
 }
 
 /// Whether the server no longer has the secret. One that was just made is given time to show.

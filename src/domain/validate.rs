@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::consent::allows_scope;
+use super::consent::{allows_adoption, allows_scope};
 use super::intent::{Settlement, settle};
 use super::observed::{
     Finding, Observed, RegistrationSeen, Retry, ServerFacts, ServerSeen, observes, status_client_id, unsettled_intent,
 };
-use super::outputs::{self, Facts, ResolvedOutput};
+use super::outputs::{self, Facts, ResolvedOutput, SeenOutput};
 use super::reason::Reason;
 use super::registration::{ClientId, ClientType, Desired, Mark, Owner, Registered};
 use super::{scopes, settings, upkeep};
@@ -28,6 +28,8 @@ pub struct Valid {
     pub outputs: Vec<ResolvedOutput>,
     pub scopes: Vec<ScopeStatus>,
     pub observe_only: bool,
+    /// Whether the spec takes over a registration that others made.
+    pub adopts: bool,
     pub server: ServerFacts,
     /// The registration of a create whose answer was lost, where it is proven to be ours.
     pub taken_over: Option<ClientId>,
@@ -117,6 +119,7 @@ fn assemble(app: &ExternalApplication, server: ServerFacts, scopes: Vec<ScopeSta
         outputs: outputs::resolve(app),
         scopes,
         observe_only: observes(app),
+        adopts: app.spec.adopt.is_some(),
         server,
         taken_over: None,
         held_back: None,
@@ -248,7 +251,9 @@ fn outputs_can_be_written(valid: &Valid, seen: &Observed) -> Result<(), Finding>
     let wanted = |kind, name: &str| {
         valid.outputs.iter().any(|output| !output.immutable && output.kind == kind && output.name == name)
     };
-    match seen.outputs.iter().find(|object| !object.ours && wanted(object.kind, &object.name)) {
+    // Nothing is taken but with a registration that is adopted, and from somebody who gives it.
+    let taken = |object: &SeenOutput| object.ours || (valid.adopts && object.given);
+    match seen.outputs.iter().find(|object| !taken(object) && wanted(object.kind, &object.name)) {
         None => Ok(()),
         Some(foreign) => {
             let kind = match foreign.kind {
@@ -256,8 +261,10 @@ fn outputs_can_be_written(valid: &Valid, seen: &Observed) -> Result<(), Finding>
                 OutputKind::ConfigMap => "ConfigMap",
             };
             let message = format!(
-                "{kind} {} exists and does not belong to this application; it is left alone: remove it, or choose another name in spec.outputs",
-                foreign.name
+                "{kind} {} exists and does not belong to this application; it is left alone: remove it, or choose another name in spec.outputs; to hand it over with a registration that is adopted, annotate it with {}={}",
+                foreign.name,
+                crate::api::GIVEN_TO,
+                valid.name
             );
             Err(Finding::stalled(Reason::SecretConflict, message).looked_at_again())
         }
@@ -294,7 +301,7 @@ fn registration_is_clear(
         RegistrationSeen::None { .. } if valid.observe_only => Err(nothing_to_observe()),
         RegistrationSeen::Present(actual) => {
             if status_client_id(app).as_ref() != Some(&actual.client_id) {
-                newcomer_holds(app, seen, actual)?;
+                newcomer_holds(app, seen, valid, actual)?;
             }
             type_matches(valid, actual).map(|()| None)
         }
@@ -377,7 +384,12 @@ fn adoption_holds(app: &ExternalApplication, id: &ClientId) -> Result<(), Findin
 
 /// What is not the application's yet must be proven to be, or be adopted; and an adoption must not get a namespace what
 /// it may not ask for.
-fn newcomer_holds(app: &ExternalApplication, seen: &Observed, actual: &Registered) -> Result<(), Finding> {
+fn newcomer_holds(
+    app: &ExternalApplication,
+    seen: &Observed,
+    valid: &Valid,
+    actual: &Registered,
+) -> Result<(), Finding> {
     if app.spec.adopt.is_none() {
         let proven = match &actual.owner {
             Mark::Unsupported => !seen.unproven,
@@ -385,7 +397,13 @@ fn newcomer_holds(app: &ExternalApplication, seen: &Observed, actual: &Registere
         };
         return if proven { Ok(()) } else { Err(ambiguous(std::slice::from_ref(&actual.client_id))) };
     }
-    let allowed = seen.server.as_ref().and_then(|server| server.spec.allowed_scopes.as_deref());
+    let server = seen.server.as_deref();
+    let guessable = valid.server.capabilities.guessable_ids;
+    let consented = |server| allows_adoption(server, &valid.namespace, &actual.client_id, guessable);
+    if !seen.possessed && !server.is_some_and(consented) {
+        return Err(not_possessed(&actual.client_id, &valid.name));
+    }
+    let allowed = server.and_then(|server| server.spec.allowed_scopes.as_deref());
     match actual.scopes.iter().find(|scope| !allows_scope(allowed, &scope.name)) {
         None => Ok(()),
         Some(scope) => Err(Finding::stalled(
@@ -397,6 +415,14 @@ fn newcomer_holds(app: &ExternalApplication, seen: &Observed, actual: &Registere
         )
         .looked_at_again()),
     }
+}
+
+fn not_possessed(id: &ClientId, name: &str) -> Finding {
+    let message = format!(
+        "adopt.clientId: nothing shows that {id} belongs to this namespace: put its client id and client secret into a Secret that spec.outputs names and annotate that with {}={name}, or ask the owner of the AuthorizationServer to add the id to allowedAdoptions",
+        crate::api::GIVEN_TO
+    );
+    Finding::stalled(Reason::AdoptionRefused, message).looked_at_again()
 }
 
 fn is_being_replaced(app: &ExternalApplication, id: &ClientId) -> bool {

@@ -10,6 +10,7 @@ use url::Url;
 
 use super::budget::{Budget, BudgetRegistry, Limits};
 use super::http::{RequestObserver, Timeouts};
+use super::hydra::{self, Hydra};
 use super::keycloak::{self, Keycloak};
 use super::permissions::{About, Assignee, ManagedCatalogue, Permissions};
 use super::uipath::{self, Deployment, Uipath};
@@ -86,6 +87,7 @@ impl Unusable {
 /// Any authorization server: a closed set, dispatched without boxes.
 pub enum AnyServer {
     Uipath(Uipath),
+    Hydra(Hydra),
     Keycloak(Keycloak),
 }
 
@@ -95,6 +97,9 @@ impl AnyServer {
     pub fn build(spec: &AuthorizationServerSpec, parts: Parts<'_>) -> Result<(Self, Arc<Budget>), Unusable> {
         if let Some(spec) = &spec.uipath {
             return uipath(spec, parts).map(|(server, budget)| (Self::Uipath(server), budget));
+        }
+        if let Some(spec) = &spec.hydra {
+            return hydra(spec, parts).map(|(server, budget)| (Self::Hydra(server), budget));
         }
         if let Some(spec) = &spec.keycloak {
             return keycloak(spec, parts).map(|(server, budget)| (Self::Keycloak(server), budget));
@@ -155,10 +160,35 @@ fn keycloak(spec: &authorization_server::Keycloak, parts: Parts<'_>) -> Result<(
     Ok((server, budget))
 }
 
+fn hydra(spec: &authorization_server::Hydra, parts: Parts<'_>) -> Result<(Hydra, Arc<Budget>), Unusable> {
+    let url = Url::parse(&spec.url).map_err(Unusable::address("hydra.url"))?;
+    let admin_url = Url::parse(&spec.admin_url).map_err(Unusable::address("hydra.adminUrl"))?;
+    let limits = parts.requests_per_minute.map_or_else(Limits::unlimited, Limits::per_minute);
+    let budget = parts.budgets.of(&admin_url, "", limits, &parts.clock);
+    let server = Hydra::new(hydra::Config {
+        url,
+        admin_url,
+        token: parts.credentials.get("token").map(ClientSecret::new),
+        ca_pem: parts.ca_pem,
+        insecure_hosts: parts.insecure_hosts,
+        timeouts: parts.timeouts,
+        budget: budget.clone(),
+        clock: parts.clock,
+        observer: parts.observer,
+    })
+    .map_err(|error| match error {
+        hydra::ConfigError::AdminUrl(_) => Unusable::address("hydra.adminUrl")(error),
+        hydra::ConfigError::Token => Unusable::address("credentialsRef")(error),
+        hydra::ConfigError::Url(_) | hydra::ConfigError::Client(_) => Unusable::address("hydra.url")(error),
+    })?;
+    Ok((server, budget))
+}
+
 macro_rules! each {
     ($self:ident, $server:ident => $call:expr) => {
         match $self {
             AnyServer::Uipath($server) => $call,
+            AnyServer::Hydra($server) => $call,
             AnyServer::Keycloak($server) => $call,
         }
     };
@@ -205,6 +235,10 @@ impl AuthorizationServer for AnyServer {
         each!(self, server => server.update(id, desired).await)
     }
 
+    async fn authenticates(&self, id: &ClientId, secret: &ClientSecret) -> Result<bool, ServerError> {
+        each!(self, server => server.authenticates(id, secret).await)
+    }
+
     async fn delete(&self, id: &ClientId) -> Result<(), ServerError> {
         each!(self, server => server.delete(id).await)
     }
@@ -224,7 +258,6 @@ macro_rules! permitting {
         match $self {
             AnyServer::Uipath($server) => $call,
             AnyServer::Keycloak($server) => $call,
-            #[allow(unreachable_patterns, reason = "as long as there is no kind without roles")]
             _ => Err(ServerError::Unsupported { what: "this kind of server has no roles for applications" }),
         }
     };

@@ -79,7 +79,8 @@ pub struct Request {
     pub template: &'static str,
     pub class: Class,
     pub url: Url,
-    pub bearer: Option<HeaderValue>,
+    /// The header of this name.
+    pub authorization: Option<HeaderValue>,
     /// The tenant, where the address does not name it.
     pub tenant: Option<HeaderValue>,
     pub body: Option<Body>,
@@ -191,8 +192,8 @@ impl Http {
     async fn exchange(&self, request: &Request) -> Result<Answer, Failure> {
         let mut builder =
             self.client.request(method(request.class), request.url.clone()).header(ACCEPT, "application/json");
-        if let Some(bearer) = &request.bearer {
-            builder = builder.header(reqwest::header::AUTHORIZATION, bearer.clone());
+        if let Some(authorization) = &request.authorization {
+            builder = builder.header(reqwest::header::AUTHORIZATION, authorization.clone());
         }
         if let Some(tenant) = &request.tenant {
             builder = builder.header("x-uipath-tenantname", tenant.clone());

@@ -121,7 +121,7 @@ fn request(operation: Operation, call: Call) -> Request {
         template: operation.template,
         class: operation.class,
         url: call.url,
-        bearer: call.bearer,
+        authorization: call.bearer,
         tenant: None,
         body: call.body,
         repeatable: !operation.creates,

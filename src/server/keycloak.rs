@@ -41,6 +41,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     provider: "keycloak",
     marks: true,
     lists: true,
+    guessable_ids: true,
     secrets: Secrets::One,
     settings: wire::SETTINGS,
     catalogue: CatalogueSource::Managed,
@@ -284,6 +285,13 @@ impl AuthorizationServer for Keycloak {
         self.session.write(UPDATE, At(&["clients", &client.id]), &ClientBody::update(desired)).await?;
         self.assign_scopes(&client, desired, &known).await?;
         self.replaced(id, &client).await
+    }
+
+    /// The server shows what it accepts. Its token endpoint answers a client without a service account just as it answers
+    /// one with a wrong secret.
+    async fn authenticates(&self, id: &ClientId, secret: &ClientSecret) -> Result<bool, ServerError> {
+        let Some(client) = self.find(id.as_str(), Lane::User).await? else { return Ok(false) };
+        Ok(suitable(client)?.accepts(secret, self.session.clock.now()))
     }
 
     async fn delete(&self, id: &ClientId) -> Result<(), ServerError> {

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::budget::Budget;
 use super::http::{Answer, ClientError, Http, RequestObserver, Timeouts, UrlRefused, url_permitted};
+use super::proof;
 use super::single_flight::SingleFlight;
 use super::{AuthorizationServer, Lane, ServerError, ServerText};
 pub use crate::api::authorization_server::Deployment;
@@ -40,6 +41,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     provider: "uipath",
     marks: false,
     lists: true,
+    guessable_ids: false,
     secrets: Secrets::Several,
     settings: &[],
     catalogue: CatalogueSource::Own,
@@ -188,6 +190,11 @@ impl AuthorizationServer for Uipath {
             Call::with(self.client_url(organization?, id)?, &UpdateBody::new(desired)?)
         };
         self.session.call(operation::UPDATE, Lane::User, prepare, done).await.map(|()| None)
+    }
+
+    async fn authenticates(&self, id: &ClientId, secret: &ClientSecret) -> Result<bool, ServerError> {
+        let metadata = self.session.metadata.get(|_| true, || self.session.fetch_metadata()).await?;
+        proof::authenticates(&self.session.http, &metadata.token_endpoint, id, secret).await
     }
 
     async fn delete(&self, id: &ClientId) -> Result<(), ServerError> {

@@ -10,7 +10,7 @@ use crate::support::gate::Gate;
 use crate::support::{Context as _, LocalCloud, Program, Result};
 
 struct Cloud {
-    cloud: LocalCloud,
+    stand_in: LocalCloud,
     gate: Gate,
     server: AnyServer,
 }
@@ -28,7 +28,7 @@ impl Stage for Cloud {
         });
         let (id, secret) = (of("client-id"), of("client-secret"));
         let server = build(spec, &[("client-id", &id), ("client-secret", &secret)])?;
-        Ok(Self { cloud, gate, server })
+        Ok(Self { stand_in: cloud, gate, server })
     }
 
     fn server(&self) -> &AnyServer {
@@ -57,16 +57,16 @@ impl Stage for Cloud {
 
     async fn by_hand(&self, name: &str) -> Result<ClientId> {
         let body = json!({
-            "name": name, "isConfidential": true, "partitionGlobalId": self.cloud.organization_id().await?,
+            "name": name, "isConfidential": true, "partitionGlobalId": self.stand_in.organization_id().await?,
             "scopes": [{"name": "OR.Queues", "type": 1}]
         });
-        let made = self.cloud.administer(Method::POST, "ExternalClient", Some(body)).await?;
+        let made = self.stand_in.administer(Method::POST, "ExternalClient", Some(body)).await?;
         Ok(ClientId::new(made["id"].as_str().context("an id")?))
     }
 
     async fn seen(&self, id: &ClientId) -> Result<Value> {
         let path = format!("ExternalClient/{{organization}}/{id}");
-        match self.cloud.administer(Method::GET, &path, None).await {
+        match self.stand_in.administer(Method::GET, &path, None).await {
             Err(error) if error.to_string().contains("404") => Ok(Value::Null),
             other => other,
         }

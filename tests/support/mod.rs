@@ -1,11 +1,13 @@
-//! A real Kubernetes control plane, and extapp's programs, as child processes on loopback: for the tests, the quickstart
-//! and the benchmark. The examples include this folder by its path.
+//! A real Kubernetes control plane, real authorization servers, and extapp's programs, as child processes on loopback: for
+//! the tests, the quickstart and the benchmark. The examples include this folder by its path.
 
 pub mod assets;
 pub mod control_plane;
 pub mod error;
 #[cfg(test)]
 pub mod gate;
+pub mod go;
+pub mod hydra;
 pub mod installation;
 #[cfg(test)]
 pub mod keycloak;
@@ -26,6 +28,7 @@ pub mod world;
 
 pub use control_plane::{ControlPlane, Options, shared};
 pub use error::{Context, Error, Result};
+pub use hydra::Hydra;
 pub use local_cloud::LocalCloud;
 pub use namespace::TestNamespace;
 pub use operator::Operator;

@@ -80,7 +80,7 @@ pub async fn depart(
         if server.report(&error) {
             ctx.wake_server(&server.key);
         }
-        farewell = wait_or_hand_over(&leaving, &finding(&error));
+        farewell = refused(&leaving, id, &error);
     }
     conclude(app, object.as_deref(), &leaving, farewell, ctx).await
 }
@@ -113,7 +113,7 @@ pub async fn orphaned(app: &ExternalApplication, made: Option<&ClientId>, ctx: &
     if matches!(farewell, Farewell::Delete(_) | Farewell::Revoke(_))
         && let Err(error) = act(&server, leaving.policy, &id).await
     {
-        farewell = wait_or_hand_over(&leaving, &finding(&error));
+        farewell = refused(&leaving, &id, &error);
     }
     let whose = full_name(app);
     match farewell {
@@ -137,6 +137,17 @@ fn entry(app: &ExternalApplication, id: &ClientId, leaving: &Leaving<'_>, becaus
         policy: leaving.policy,
         since: whole(leaving.now),
         last_error: Some(because),
+    }
+}
+
+/// What becomes of a registration that the server did not delete.
+fn refused(leaving: &Leaving<'_>, id: &ClientId, error: &ServerError) -> Farewell {
+    match error {
+        // To wait would be to wait for ever.
+        ServerError::Unsupported { what } => {
+            Farewell::Release(Reason::NotSupported, format!("registration {id} is left at the server: {what}"))
+        }
+        _ => wait_or_hand_over(leaving, &finding(error)),
     }
 }
 

@@ -53,7 +53,7 @@ pub async fn observe(
         && matches!(seen, ServerSeen::Usable(_))
         && !app.spec.suspend
         && !object.as_ref().is_some_and(|object| object.spec.suspend);
-    let registration = if may_look {
+    let mut registration = if may_look {
         registration(&app, &outputs, suspect, server, ctx, now).await
     } else {
         status_client_id(&app).map_or(RegistrationSeen::None { namesakes: Vec::new() }, RegistrationSeen::Unread)
@@ -66,7 +66,15 @@ pub async fn observe(
     let newcomer = newcomer(&app, client_id.as_ref());
     let standing = newcomer.as_ref().map(|_| Standing::beside(&app, server, ctx));
     let newcomer = standing.zip(newcomer.as_ref());
+    let possessed = match possessed(&app, &registration, &outputs, server).await {
+        Ok(possessed) => possessed,
+        Err(error) => {
+            registration = RegistrationSeen::Unreadable(finding(&error));
+            false
+        }
+    };
     let observed = Observed {
+        possessed,
         admitted,
         seen,
         held: ctx.held(&uid, client_id.as_ref()),
@@ -80,6 +88,29 @@ pub async fn observe(
         server: object,
     };
     Ok((app, observed))
+}
+
+/// Whether a Secret that is given to the application holds the secret of the registration that it is about to adopt.
+async fn possessed(
+    app: &ExternalApplication,
+    registration: &RegistrationSeen,
+    outputs: &[SeenOutput],
+    server: &Server,
+) -> Result<bool, ServerError> {
+    let RegistrationSeen::Present(actual) = registration else { return Ok(false) };
+    // Once it is taken over, the Secret is ours and no longer given.
+    if app.spec.adopt.is_none() {
+        return Ok(false);
+    }
+    let Some(secret) = outputs.iter().find_map(|output| output.given_secret(&actual.client_id)) else {
+        return Ok(false);
+    };
+    let shown = actual.secrets.iter().filter_map(|info| info.value.as_ref());
+    if shown.into_iter().any(|value| value.expose() == secret.expose()) {
+        return Ok(true);
+    }
+    let connection = server.connection().ok_or(ServerError::Unreachable { what: "not connected" })?;
+    connection.client.authenticates(&actual.client_id, &secret).await
 }
 
 pub async fn live(app: &ExternalApplication, ctx: &Context) -> Result<ExternalApplication, Error> {

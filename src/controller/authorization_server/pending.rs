@@ -128,8 +128,12 @@ async fn act(entry: &PendingDeletion, server: &Server, ctx: &Context) -> Result<
     if standing.wanted(&id) || standing.operators_own(&id) {
         return Ok("is left: it is in use again");
     }
-    match entry.policy {
+    let done = match entry.policy {
         DeletionPolicy::Revoke => revoke(server, &id).await.map(|()| "has no secrets any more"),
         _ => connection.client.delete(&id).await.map(|()| "is deleted"),
+    };
+    match done {
+        Err(ServerError::Unsupported { .. }) => Ok("is left: the server cannot delete it"),
+        done => done,
     }
 }

@@ -60,6 +60,8 @@ fn seen(rendered: Rendered) -> SeenOutput {
         uid: "u".into(),
         resource_version: "1".into(),
         ours: true,
+        given: false,
+        secret_type: None,
         content: rendered.content,
         labels: rendered.labels,
         annotations: rendered.annotations,

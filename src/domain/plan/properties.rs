@@ -3,12 +3,12 @@
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::world::{Cut, Registration, World};
+use super::world::{Cut, Keeping, Registration, World};
 use super::*;
 use crate::domain::fixtures::app;
 use crate::domain::observed::{observes, status_client_id};
 use crate::domain::outputs::resolve;
-use crate::domain::registration::{Desired, Owner};
+use crate::domain::registration::{Desired, Mark, Owner};
 use crate::domain::validate::desired;
 
 /// The parts of a spec that people change.
@@ -103,8 +103,8 @@ fn events() -> impl Strategy<Value = Event> {
 }
 
 /// An empty world, but for registrations of others that look exactly like what we shall ask for.
-fn world(confidential: bool) -> World {
-    let mut world = World::new(app());
+fn world(confidential: bool, keeping: Keeping) -> World {
+    let mut world = World::new(app(), keeping);
     for (renamed, more_scopes) in [(false, false), (false, true), (true, false), (true, true)] {
         respec(&mut world.app, confidential, Spec { renamed, more_scopes, outputs: 0, observe: false });
         world.create(&desired(&world.app), false);
@@ -139,17 +139,22 @@ fn happen(world: &mut World, event: &Event, confidential: bool) {
             if let Some(registration) = ours(world).and_then(|id| world.registrations.get_mut(&id)) {
                 registration.actual.display_name = "Edited".into();
                 registration.actual.scopes.clear();
+                if matches!(registration.actual.owner, Mark::Uid(_)) {
+                    registration.actual.owner = Mark::Absent;
+                }
             }
         }
         Event::SecretDeletedAtServer => {
             let first = ours(world)
                 .and_then(|id| Some((id.clone(), world.registrations[&id].actual.secrets.first()?.id.clone())));
-            if let Some((id, secret)) = first {
+            // A registration that keeps one always has it.
+            if let Some((id, secret)) = first.filter(|_| world.keeping == Keeping::Several) {
                 world.remove_secret(&id, &secret);
             }
         }
         Event::SecretAddedByHand => {
-            if let Some(id) = ours(world).filter(|_| confidential) {
+            // Where the one there is is not shown, nobody could tell that it was replaced.
+            if let Some(id) = ours(world).filter(|_| confidential && world.keeping != Keeping::One) {
                 world.wait(3_600);
                 world.add_secret(&id, Some("by hand"));
             }
@@ -245,16 +250,17 @@ fn is_as_wanted(world: &World, confidential: bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4 * ProptestConfig::default().cases, failure_persistence: None, max_shrink_iters: 5_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 6 * ProptestConfig::default().cases, failure_persistence: None, max_shrink_iters: 5_000, ..ProptestConfig::default() })]
 
     /// Whatever happens and wherever passes are cut short: in the end there is one registration, and it works.
     #[test]
     fn every_history_ends_with_one_registration_that_works(
         confidential in prop::bool::weighted(0.8),
+        keeping in prop::sample::select(vec![Keeping::Several, Keeping::One, Keeping::OneShown]),
         close in any::<bool>(),
         history in prop::collection::vec(events(), 0..14),
     ) {
-        let mut world = world(confidential);
+        let mut world = world(confidential, keeping);
         let (others, theirs) = (foreign(&world), world.objects.clone());
         for event in &history {
             let before = by_hand(&world);
@@ -290,9 +296,10 @@ proptest! {
     #[test]
     fn a_plan_that_was_carried_out_is_followed_by_an_empty_one(
         confidential in prop::bool::weighted(0.8),
+        keeping in prop::sample::select(vec![Keeping::Several, Keeping::One, Keeping::OneShown]),
         history in prop::collection::vec(events(), 0..10),
     ) {
-        let mut world = world(confidential);
+        let mut world = world(confidential, keeping);
         for event in &history {
             happen(&mut world, event, confidential);
         }

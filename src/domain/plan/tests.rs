@@ -8,8 +8,10 @@ use crate::domain::fixtures::{
     NOON, app, guarded, intent, observed, published, registered, secret_info, seen_output, settled, valid, with_intent,
 };
 use crate::domain::intent::Search;
+use crate::domain::observed::ServerSeen;
 use crate::domain::observed::{Look, look};
 use crate::domain::outputs::{CLIENT_ID, Content};
+use crate::domain::registration::SecretInfo;
 use crate::domain::validate::validate;
 
 mod objects;

@@ -48,8 +48,20 @@ pub enum Cut {
     LostAnswer,
 }
 
+/// How the server keeps secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// Several, which are shown once; and registrations do not say whose they are.
+    Several,
+    /// One, which is shown once. Registrations say whose they are.
+    One,
+    /// One, which is shown again. Registrations say whose they are.
+    OneShown,
+}
+
 #[derive(Clone)]
 pub struct World {
+    pub keeping: Keeping,
     pub now: Timestamp,
     pub app: ExternalApplication,
     pub registrations: BTreeMap<ClientId, Registration>,
@@ -76,8 +88,9 @@ struct Pass<'a> {
 }
 
 impl World {
-    pub fn new(app: ExternalApplication) -> Self {
+    pub fn new(app: ExternalApplication, keeping: Keeping) -> Self {
         Self {
+            keeping,
             now: NOON,
             app,
             registrations: BTreeMap::new(),
@@ -117,7 +130,11 @@ impl World {
             secrets: Vec::new(),
             grant_types: None,
             settings: wanted.settings.clone(),
-            owner: Mark::Unsupported,
+            owner: match (self.keeping, ours) {
+                (Keeping::Several, _) => Mark::Unsupported,
+                (_, true) => Mark::Uid(wanted.owner.uid.clone()),
+                (_, false) => Mark::Absent,
+            },
         };
         self.registrations.insert(id.clone(), Registration { actual, values: BTreeMap::new(), ours });
         if wanted.client_type == crate::domain::registration::ClientType::Confidential {
@@ -129,13 +146,18 @@ impl World {
     pub fn add_secret(&mut self, id: &ClientId, description: Option<&str>) -> (SecretId, String) {
         let (secret, value) = (SecretId::new(self.next().to_string()), format!("value-{}", self.next()));
         let created_at = Some(self.now);
+        let shown = self.keeping == Keeping::OneShown;
         let registration = self.registrations.get_mut(id).expect("a registration that was seen");
+        if self.keeping != Keeping::Several {
+            registration.actual.secrets.clear();
+            registration.values.clear();
+        }
         registration.actual.secrets.push(SecretInfo {
             id: secret.clone(),
             description: description.map(Into::into),
             created_at,
             expires_at: None,
-            value: None,
+            value: shown.then(|| std::sync::Arc::new(ClientSecret::new(&value))),
         });
         registration.values.insert(secret.clone(), value.clone());
         (secret, value)
@@ -143,6 +165,8 @@ impl World {
 
     pub fn remove_secret(&mut self, id: &ClientId, secret: &SecretId) {
         let Some(registration) = self.registrations.get_mut(id) else { return };
+        let current = registration.values.contains_key(secret);
+        assert!(self.keeping == Keeping::Several || !current, "the one secret of a registration was revoked");
         registration.actual.secrets.retain(|known| known.id != *secret);
         registration.values.remove(secret);
     }
@@ -277,8 +301,15 @@ impl World {
                 registration.actual.display_name.clone_from(&wanted.display_name);
                 registration.actual.redirect_uris.clone_from(&wanted.redirect_uris);
                 registration.actual.scopes.clone_from(&wanted.scopes);
+                if self.keeping != Keeping::Several {
+                    registration.actual.owner = Mark::Uid(wanted.owner.uid.clone());
+                }
             }
             Step::AddSecret(id) => {
+                if self.keeping != Keeping::Several {
+                    let before = self.app.status.iter().flat_map(|status| &status.credentials);
+                    pass.removed.extend(before.map(|credential| SecretId::new(&credential.id)));
+                }
                 let (secret, value) = self.add_secret(&id, Some(&marker(&pass.valid.uid)));
                 self.keep(pass, &id, secret, value);
             }

@@ -248,3 +248,35 @@ fn a_registration_that_does_not_show_yet_is_waited_for_and_a_failed_look_is_pass
     let failed = Finding::passing(Reason::ServerTimeout, "no answer", Retry::Backoff);
     assert_eq!(refusal(&app, &observed().registration(RegistrationSeen::Unreadable(failed.clone()))), failed);
 }
+
+#[test]
+fn where_client_ids_can_be_guessed_an_adoption_needs_the_secret_or_the_consent_of_the_servers_owner() {
+    let mut app = app();
+    app.metadata.namespace = Some("team".into());
+    app.spec.adopt = Some(crate::api::external_application::Adopt { client_id: "grafana".into() });
+    let judge = |guessable: bool, possessed: bool, allowed: Option<&[&str]>, namespace: &str| {
+        let mut server = crate::domain::fixtures::server();
+        server.metadata.namespace = Some(namespace.into());
+        server.spec.allowed_adoptions = allowed.map(|all| all.iter().map(ToString::to_string).collect());
+        let mut facts = crate::domain::fixtures::facts();
+        facts.capabilities.guessable_ids = guessable;
+        let seen = Observed {
+            possessed,
+            seen: ServerSeen::Usable(facts),
+            server: Some(std::sync::Arc::new(server)),
+            ..observed().present(registered("grafana"))
+        };
+        validate(&app, &seen, NOON).map(|_| ()).map_err(|refusal| refusal.finding)
+    };
+    assert!(judge(false, false, None, "identity").is_ok(), "an id that nobody can guess");
+    let refused = judge(true, false, None, "identity").expect_err("refused");
+    assert_eq!(refused.reason, Reason::AdoptionRefused);
+    assert!(refused.message.contains("extapp.dev/given-to=invoice-sync"), "{}", refused.message);
+    assert!(judge(true, true, None, "identity").is_ok(), "who has the secret");
+    assert!(judge(true, false, None, "team").is_ok(), "the server's own namespace");
+    for (allowed, expected) in [(&["grafana"][..], true), (&["graf*"], true), (&["other"], false), (&[], false)] {
+        assert_eq!(judge(true, false, Some(allowed), "identity").is_ok(), expected, "{allowed:?}");
+        assert_eq!(judge(false, false, Some(allowed), "identity").is_ok(), expected, "{allowed:?}");
+    }
+    assert!(judge(false, true, Some(&[]), "identity").is_ok(), "the secret is always enough");
+}

@@ -132,7 +132,7 @@ impl Session {
         let token = if operation.creates { token.map_err(ServerError::before_a_create) } else { token }?;
         let call = prepare(self.organization(&token))?;
         let mut request = request(operation, call);
-        request.bearer = Some(token.bearer());
+        request.authorization = Some(token.bearer());
         let request = self.access(operation.service).budget.admit(request, lane)?;
         let answer = self.http.send(request).await;
         let answer = if operation.creates { answer.map_err(ServerError::of_a_create) } else { answer }?;
@@ -214,7 +214,7 @@ fn request(operation: Operation, call: Call) -> Request {
         template: operation.template,
         class: operation.class,
         url: call.url,
-        bearer: None,
+        authorization: None,
         tenant: call.tenant,
         body: call.body,
         repeatable: !operation.creates,

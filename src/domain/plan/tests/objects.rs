@@ -167,3 +167,80 @@ fn of_the_versions_without_a_credential_the_current_and_the_one_before_stay() {
     let removed: Vec<&String> = again.iter().filter(|step| step.starts_with("remove")).collect();
     assert_eq!(removed.len(), 2, "{again:?}, beside {}", current.name);
 }
+
+/// A Secret that somebody else's operator wrote, as its keeper gives it to the application.
+fn given(client_id: &str) -> SeenOutput {
+    let mut object = published(&app(), "id-9", "1");
+    (object.ours, object.given, object.secret_type) = (false, true, Some("Opaque".into()));
+    (object.annotations, object.labels) = Default::default();
+    let data = [("CLIENT_ID", client_id), ("CLIENT_SECRET", "theirs")];
+    object.content = Content::Secret(data.map(|(key, value)| (key.into(), value.to_owned().into())).into());
+    object
+}
+
+fn adopting() -> ExternalApplication {
+    spec(&serde_json::json!({"adopt": {"clientId": "id-9"}}))
+}
+
+#[test]
+fn a_secret_that_is_given_with_an_adopted_registration_is_kept_with_what_is_in_it() {
+    let seen = Observed { possessed: true, ..observed().present(registered("id-9")).output(given("id-9")) };
+    let expected = ["guard", "publish invoice-sync-oauth over uid-of-invoice-sync-oauth"];
+    assert_eq!(steps(&adopting(), &seen), expected, "no new secret: what runs with the one there is goes on");
+    let plan = decide(&adopting(), &seen);
+    let (id, secret) = plan.secret.expect("a secret");
+    assert_eq!((id.as_str(), secret.expose()), ("1", "theirs"));
+    let Some(Step::Publish { over: Some(standing), .. }) = plan.steps.last() else { panic!("published") };
+    assert_eq!(standing.secret_type.as_deref(), Some("Opaque"), "a type cannot be changed");
+}
+
+#[test]
+fn a_given_secret_that_is_not_proven_or_of_another_registration_or_of_one_with_several_is_not_believed() {
+    let expected = ["guard", "add secret to id-9", "publish invoice-sync-oauth over uid-of-invoice-sync-oauth"];
+    let unproven = observed().present(registered("id-9")).output(given("id-9"));
+    assert_eq!(steps(&adopting(), &unproven), expected);
+    let other = Observed { possessed: true, ..observed().present(registered("id-9")).output(given("id-8")) };
+    assert_eq!(steps(&adopting(), &other), expected);
+    let two = Registered { secrets: ["1", "2"].map(|id| secret_info(id, None)).into(), ..registered("id-9") };
+    assert_eq!(
+        steps(&adopting(), &Observed { possessed: true, ..observed().present(two).output(given("id-9")) }),
+        expected
+    );
+}
+
+fn shows(id: &str, value: &str) -> SecretInfo {
+    SecretInfo { value: Some(std::sync::Arc::new(ClientSecret::new(value))), ..secret_info(id, None) }
+}
+
+#[test]
+fn where_the_server_shows_its_secret_a_lost_one_is_restored_and_none_is_made() {
+    let app = settled(app(), "id-9", "1");
+    let shown = Registered { secrets: vec![shows("1", "s3cr&t")], ..registered("id-9") };
+    assert_eq!(steps(&app, &observed().present(shown.clone())), ["publish invoice-sync-oauth"]);
+    let plan = decide(&app, &observed().present(shown.clone()));
+    assert_eq!(plan.secret.expect("a secret").1.expose(), "s3cr&t");
+    let standing = observed().present(shown).output(published(&app, "id-9", "1"));
+    assert_eq!(steps(&app, &standing), [""; 0], "what is published is what is shown");
+}
+
+#[test]
+fn a_secret_that_was_changed_at_a_server_that_shows_it_is_published_as_it_is_now() {
+    let app = settled(app(), "id-9", "1");
+    let expected = ["publish invoice-sync-oauth over uid-of-invoice-sync-oauth"];
+    for id in ["1", "2"] {
+        let changed = Registered { secrets: vec![shows(id, "by hand")], ..registered("id-9") };
+        let seen = observed().present(changed).output(published(&app, "id-9", "1"));
+        assert_eq!(steps(&app, &seen), expected);
+        assert_eq!(decide(&app, &seen).secret.expect("a secret").1.expose(), "by hand");
+    }
+}
+
+#[test]
+fn of_a_server_with_one_secret_the_lost_one_is_no_stray() {
+    let app = with_intent(app(), &intent());
+    let mut seen = observed().unsettled(&intent(), &[registered("id-9")]);
+    let mut facts = crate::domain::fixtures::facts();
+    facts.capabilities.secrets = Secrets::One;
+    seen.seen = ServerSeen::Usable(facts);
+    assert_eq!(steps(&app, &seen), ["take over id-9", "add secret to id-9", "publish invoice-sync-oauth"]);
+}

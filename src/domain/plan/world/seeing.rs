@@ -24,6 +24,9 @@ impl World {
         if let ServerSeen::Usable(facts) = &mut seen.seen {
             let scopes = Arc::make_mut(&mut facts.catalogue).resources.iter_mut().map(|resource| &mut resource.scopes);
             scopes.for_each(|scopes| scopes.retain(|scope| Some(scope.name.as_str()) != self.unknown));
+            if self.keeping != Keeping::Several {
+                (facts.capabilities.marks, facts.capabilities.secrets) = (true, Secrets::One);
+            }
         }
         for ((kind, name), object) in &self.objects {
             let named = named(*kind, name);
@@ -61,7 +64,10 @@ impl World {
         let list: Vec<Listed> = self.registrations.values().map(|known| known.actual.as_listed()).collect();
         let wanted = desired(&self.app).display_name;
         let rows = list.iter().filter(|row| row.display_name == wanted);
-        let namesakes: Vec<ClientId> = rows.map(|row| row.client_id.clone()).collect();
+        let mut namesakes: Vec<ClientId> = rows.map(|row| row.client_id.clone()).collect();
+        if self.keeping != Keeping::Several {
+            namesakes.clear();
+        }
         match look(&self.app, outputs, self.suspect, self.now) {
             Look::Nothing => match status_client_id(&self.app) {
                 Some(id) => RegistrationSeen::Unread(id),
@@ -110,6 +116,8 @@ impl Object {
             uid: self.uid.clone(),
             resource_version: self.version.clone(),
             ours: self.ours,
+            given: false,
+            secret_type: None,
             content,
             labels: self.labels.clone(),
             annotations: self.annotations.clone(),

@@ -1,0 +1,121 @@
+//! Whether a secret works, asked of the token endpoint itself.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use reqwest::header::HeaderValue;
+use url::{Url, form_urlencoded};
+
+use super::ServerError;
+use super::budget::{Budgeted, Class};
+use super::http::{Answer, BODY_LIMIT, Body, Http, Request};
+use super::words::oauth_error;
+use crate::domain::registration::{ClientId, ClientSecret};
+
+/// Asks for a token for the client itself, first with its secret in the header and then in the body (RFC 6749 section
+/// 2.3.1): a server may have been told that a client uses one of them only. That the client may not have such a token is a
+/// proof all the same: it was recognised.
+///
+/// `ServerError::Unintelligible` where the answers say neither yes nor no.
+pub(super) async fn authenticates(
+    http: &Http,
+    token_endpoint: &Url,
+    id: &ClientId,
+    secret: &ClientSecret,
+) -> Result<bool, ServerError> {
+    let mut refused = false;
+    for request in [in_header(token_endpoint, id, secret), in_body(token_endpoint, id, secret)] {
+        let answer = http.send(Budgeted::exempt(request)).await?;
+        match judge(&answer)? {
+            Some(true) => return Ok(true),
+            Some(false) => refused = true,
+            None => {}
+        }
+    }
+    if refused { Ok(false) } else { Err(ServerError::Unintelligible { what: "neither a token nor a refusal" }) }
+}
+
+/// What one answer says; `None`: nothing.
+fn judge(answer: &Answer) -> Result<Option<bool>, ServerError> {
+    match answer.status {
+        200..=299 => Ok(Some(true)),
+        401 => Ok(Some(false)),
+        429 => Err(ServerError::RateLimited { retry_after: answer.retry_after }),
+        500..=599 => Err(ServerError::Failed { status: answer.status }),
+        _ => Ok(match oauth_error(answer).as_ref().map(|(error, _)| error.as_str()) {
+            Some("invalid_client") => Some(false),
+            Some("unauthorized_client" | "invalid_scope" | "invalid_grant") => Some(true),
+            _ => None,
+        }),
+    }
+}
+
+fn in_header(endpoint: &Url, id: &ClientId, secret: &ClientSecret) -> Request {
+    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let pair = format!("{}:{}", encoded(id.as_str()), encoded(secret.expose()));
+    let mut header = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(pair))).ok();
+    if let Some(header) = &mut header {
+        header.set_sensitive(true);
+    }
+    Request { authorization: header, ..request(endpoint, &[]) }
+}
+
+fn in_body(endpoint: &Url, id: &ClientId, secret: &ClientSecret) -> Request {
+    request(endpoint, &[("client_id", id.as_str()), ("client_secret", secret.expose())])
+}
+
+fn request(endpoint: &Url, more: &[(&str, &str)]) -> Request {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("grant_type", "client_credentials").extend_pairs(more);
+    let bytes = Bytes::from(form.finish());
+    Request {
+        operation: "proof",
+        template: "/token",
+        class: Class::Post,
+        url: endpoint.clone(),
+        authorization: None,
+        tenant: None,
+        body: Some(Body { content_type: "application/x-www-form-urlencoded", bytes }),
+        repeatable: true,
+        limit: BODY_LIMIT,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(status: u16, error: &str) -> Result<Option<bool>, ServerError> {
+        let body = Bytes::from(format!(r#"{{"error":"{error}"}}"#));
+        judge(&Answer { status, content_type: None, body, retry_after: None, link: None })
+    }
+
+    #[test]
+    fn a_client_that_may_not_have_a_token_was_recognised_and_one_that_was_not_is_a_no() {
+        for (status, error, expected) in [
+            (200, "", Some(true)),
+            (400, "unauthorized_client", Some(true)),
+            (400, "invalid_scope", Some(true)),
+            (400, "invalid_client", Some(false)),
+            (401, "invalid_client", Some(false)),
+            (401, "unauthorized_client", Some(false)),
+            (400, "invalid_request", None),
+            (404, "", None),
+        ] {
+            assert_eq!(said(status, error), Ok(expected), "{status} {error}");
+        }
+        assert!(said(503, "").is_err() && said(429, "").is_err());
+    }
+
+    #[test]
+    fn a_secret_stands_in_no_place_that_is_shown() {
+        let (id, secret) = (ClientId::new("id"), ClientSecret::new("canary & more"));
+        let endpoint = Url::parse("https://login.example.com/token").expect("a URL");
+        let header = in_header(&endpoint, &id, &secret);
+        assert!(header.authorization.as_ref().is_some_and(HeaderValue::is_sensitive));
+        let body = in_body(&endpoint, &id, &secret).body.expect("a body");
+        let pairs: Vec<_> = form_urlencoded::parse(&body.bytes).into_owned().collect();
+        assert_eq!(pairs[2], ("client_secret".into(), "canary & more".into()));
+        assert_eq!(header.url, endpoint);
+    }
+}

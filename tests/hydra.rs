@@ -1,0 +1,7 @@
+//! The hydra server with a real Ory Hydra.
+
+mod faults;
+mod life;
+mod proxy;
+mod readings;
+mod site;
