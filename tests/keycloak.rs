@@ -100,6 +100,8 @@ async fn what_a_person_changes_in_the_console_is_set_right_and_what_they_add_is_
     stage.realm.edit_client(id, |client| client["clientAuthenticatorType"] = json!("client-jwt")).await?;
     let by_secret = |client: &Value| client["clientAuthenticatorType"] == "client-secret";
     stage.until_client("it authenticates by its secret again", &keys, by_secret).await?;
+    stage.realm.edit_client(id, |client| client["fullScopeAllowed"] = json!(true)).await?;
+    stage.until_client("its scope is limited again", &keys, |client| client["fullScopeAllowed"] == false).await?;
 
     let internal = stage.realm.internal_id(id).await?;
     let scopes = stage.realm.get("/client-scopes").await?;

@@ -61,8 +61,9 @@ pub struct RoleAssignmentSpec {
     pub tenant: Option<String>,
     /// Roles in the tenant, by name. In a realm of Keycloak: realm roles by name, and roles of a client as
     /// `client-id/role`; then these are all that the application's service account is given directly, beside the default
-    /// roles of the realm. Roles that administer the realm are refused. An assignment without any leaves the tenant's roles to another assignment of the
-    /// same application that lists some; where there is none, none are assigned.
+    /// roles of the realm, and all that its client has in its scope. Roles that administer the realm are refused. An
+    /// assignment without any leaves the tenant's roles to another assignment of the same application that lists some;
+    /// where there is none, none are assigned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
@@ -111,13 +112,14 @@ pub struct RoleAssignmentStatus {
     /// The generation of the spec that this status speaks of; -1 before the operator has looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// The application's identity in the organization's directory.
+    /// The application's identity in the organization's directory. In a realm of Keycloak: Keycloak's own ids of the
+    /// client and of its service account's user, with a slash between them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 128))]
     pub principal_id: Option<String>,
     /// The client id that the directory has under this identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 256))]
     pub client_id: Option<String>,
     /// The operator's own proof that it wrote principalId: what has none is not acted on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -128,7 +130,7 @@ pub struct RoleAssignmentStatus {
     pub server_ref: Option<ServerReference>,
     /// The application's roles in the tenant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 512), inner(length(max = 256)))]
+    #[schemars(length(max = 512), inner(length(max = 1024)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub roles: Vec<String>,
     /// The folders listed, and those listed before in which something is still assigned.

@@ -25,6 +25,7 @@ use crate::domain::registration::{
 
 mod enforce;
 mod from_spec;
+mod held;
 mod operation;
 mod readings;
 mod roles;
@@ -272,7 +273,12 @@ impl AuthorizationServer for Keycloak {
     async fn create(&self, desired: &Desired) -> Result<Created, ServerError> {
         let known = self.known_scopes(desired, None).await.map_err(ServerError::before_a_create)?;
         let id = wire::client_id(&desired.owner.namespace, &desired.owner.name, &random_id());
-        self.session.write(CREATE, At(&["clients"]), &ClientBody::create(&id, desired, known.always())).await?;
+        let made =
+            self.session.write(CREATE, At(&["clients"]), &ClientBody::create(&id, desired, known.always())).await;
+        // Nobody else has this id, which was just made up: our own request was executed, and sent once more on the way.
+        made.map_err(
+            |error| if matches!(error, ServerError::Conflict { .. }) { ServerError::Ambiguous } else { error },
+        )?;
         // From here on there is a registration, and whoever does not see it must look for it.
         let client = self.find(&id, Lane::User).await.map_err(|_| ServerError::Ambiguous)?;
         let client = client.ok_or(ServerError::Ambiguous)?;

@@ -3,10 +3,11 @@
 use axum::http::Method;
 use extapp::domain::registration::ClientId;
 use extapp::server::any::AnyServer;
+use extapp::server::{AuthorizationServer as _, Lane, ServerError};
 use serde_json::{Value, json};
 
-use super::{Stage, build, contract};
-use crate::support::gate::Gate;
+use super::{Stage, build, contract, desired, unique};
+use crate::support::gate::{Gate, Stop};
 use crate::support::keycloak::{self, Realm};
 use crate::support::{Context as _, Result};
 
@@ -78,3 +79,15 @@ impl Stage for Keycloak {
 }
 
 contract!(Keycloak);
+
+/// The id was made up for this one create: whoever has it already is the client that it has made.
+#[tokio::test]
+async fn a_create_that_was_sent_twice_on_the_way_is_not_taken_for_refused() -> Result<()> {
+    let stage = Keycloak::set().await?;
+    let wanted = desired(&unique("Twice"), "queues");
+    stage.gate.ambush(&Method::POST, "/clients", 1, Stop::LateError(409));
+    assert_eq!(stage.server.create(&wanted).await.err(), Some(ServerError::Ambiguous));
+    let list = stage.server.list(Lane::User).await?;
+    assert_eq!(list.iter().filter(|row| row.owner.names(&wanted.owner.uid)).count(), 1, "it is there to be found");
+    Ok(())
+}

@@ -14,14 +14,16 @@ const NAME: &str = "ada";
 const PASSWORD: &str = "difference engine";
 const VERIFIER: &str = "a-verifier-that-is-long-enough-for-the-standard-0123456789";
 
-/// Makes the person known to the realm.
-pub async fn known(realm: &Realm) -> Result<()> {
+/// Makes the person known to the realm, and gives back the realm's id of them.
+pub async fn known(realm: &Realm) -> Result<String> {
     let credential = json!({"type": "password", "value": PASSWORD, "temporary": false});
     let person = json!({
         "username": NAME, "enabled": true, "email": "ada@acme.example", "emailVerified": true,
         "firstName": "Ada", "lastName": "Lovelace", "credentials": [credential],
     });
-    realm.administer(Method::POST, "/users", Some(person)).await.map(|_| ())
+    realm.administer(Method::POST, "/users", Some(person)).await?;
+    let found = realm.get(&format!("/users?username={NAME}&exact=true")).await?;
+    Ok(found[0]["id"].as_str().context("a person without an id")?.to_owned())
 }
 
 /// The person signs in, and the client gets its tokens. An error has what the server said.

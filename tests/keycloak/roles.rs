@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::person;
 use super::stage::{Stage, TO_PERMIT, TO_REGISTER, claims};
 use crate::support::world::{Keys, LIMIT};
 use crate::support::{Context, Error, Result, eventually};
@@ -29,35 +30,44 @@ impl Stage {
         self.world.apply(&yaml).await
     }
 
-    /// The roles in a token of the application, without those that every account has.
+    /// The roles in a token of the application.
     async fn roles(&self, keys: &Keys) -> Result<BTreeSet<String>> {
         let (_, answer) =
             self.realm.client_credentials(&keys["client-id"], &keys["client-secret"], &keys["scope"]).await?;
-        let claims = claims(&answer)?;
-        let names = |roles: &Value, prefix: &str| -> Vec<String> {
-            let names = roles["roles"].as_array().into_iter().flatten().filter_map(Value::as_str);
-            names.map(|name| format!("{prefix}{name}")).collect()
-        };
-        let mut all = names(&claims["realm_access"], "");
-        for (client, roles) in claims["resource_access"].as_object().into_iter().flatten() {
-            all.extend(names(roles, &format!("{client}/")));
+        roles_in(&answer)
+    }
+
+    /// The roles in the scope of the application's client.
+    async fn scope_roles(&self, keys: &Keys) -> Result<BTreeSet<String>> {
+        let path = format!("/clients/{}/scope-mappings", self.realm.internal_id(&keys["client-id"]).await?);
+        let answer = self.realm.get(&path).await?;
+        let mut all = names(&answer["realmMappings"], "");
+        for (client, of) in answer["clientMappings"].as_object().into_iter().flatten() {
+            all.extend(names(&of["mappings"], &format!("{client}/")));
         }
-        let everybodys = |name: &String| {
-            name.starts_with("default-roles-")
-                || name.starts_with("account/")
-                || name.ends_with("_access")
-                || name == "uma_authorization"
-        };
-        Ok(all.into_iter().filter(|name| !everybodys(name)).collect())
+        Ok(all.into_iter().collect())
+    }
+
+    async fn until_scope_roles(&self, keys: &Keys, wanted: &[&str]) -> Result<()> {
+        until(wanted, async || self.scope_roles(keys).await).await
     }
 
     async fn until_roles(&self, keys: &Keys, wanted: &[&str]) -> Result<()> {
-        let wanted: BTreeSet<String> = wanted.iter().map(ToString::to_string).collect();
-        let probe = async || {
-            let found = self.roles(keys).await?;
-            if found == wanted { Ok(Some(())) } else { Err(Error::new(format!("{found:?}"))) }
+        until(wanted, async || self.roles(keys).await).await
+    }
+
+    /// Changes the scope of the application's client by hand; `place` as in the role's address.
+    async fn edit_scope(&self, method: Method, keys: &Keys, place: &str, role: &str) -> Result<()> {
+        let (from, to) = match place {
+            "realm" => (format!("/roles/{role}"), "realm".to_owned()),
+            client => {
+                let client = self.realm.internal_id(client).await?;
+                (format!("/clients/{client}/roles/{role}"), format!("clients/{client}"))
+            }
         };
-        eventually(&format!("the token has {wanted:?}"), LIMIT, probe).await
+        let role = self.realm.get(&from).await?;
+        let path = format!("/clients/{}/scope-mappings/{to}", self.realm.internal_id(&keys["client-id"]).await?);
+        self.realm.administer(method, &path, Some(json!([role]))).await.map(|_| ())
     }
 
     async fn give(&self, keys: &Keys, role: &str) -> Result<()> {
@@ -68,10 +78,38 @@ impl Stage {
     }
 }
 
+fn names(roles: &Value, prefix: &str) -> Vec<String> {
+    let names = roles.as_array().into_iter().flatten();
+    names.filter_map(|role| role.as_str().or(role["name"].as_str())).map(|name| format!("{prefix}{name}")).collect()
+}
+
+/// The roles in an access token, each as a spec would say it.
+fn roles_in(answer: &Value) -> Result<BTreeSet<String>> {
+    let claims = claims(answer)?;
+    let mut all = names(&claims["realm_access"]["roles"], "");
+    for (client, roles) in claims["resource_access"].as_object().into_iter().flatten() {
+        all.extend(names(&roles["roles"], &format!("{client}/")));
+    }
+    Ok(all.into_iter().collect())
+}
+
+async fn until(wanted: &[&str], found: impl AsyncFn() -> Result<BTreeSet<String>>) -> Result<()> {
+    let wanted: BTreeSet<String> = wanted.iter().map(ToString::to_string).collect();
+    let probe = async || {
+        let found = found().await?;
+        if found == wanted { Ok(Some(())) } else { Err(Error::new(format!("{found:?}"))) }
+    };
+    eventually(&format!("there is {wanted:?}"), LIMIT, probe).await
+}
+
 #[tokio::test]
 async fn listed_roles_are_in_the_token_and_what_is_not_listed_is_taken_away() -> Result<()> {
     let stage = Stage::with_roles("roles", TO_PERMIT).await?;
-    let keys = stage.worker().await?;
+    // Where consent is required, Keycloak's own default for the scope is another one.
+    let spec = "  resources:\n  - {name: openid, applicationScopes: [queues]}\n  settings: {skipConsent: false}\n";
+    stage.application("worker", "Confidential", spec).await?;
+    stage.world.until_ready("worker").await?;
+    let keys = stage.secret("worker").await?;
     stage.permit("worker", "  roles: [reader, ledger/auditor]\n").await?;
     stage.world.until_permitted("worker").await?;
     stage.until_roles(&keys, &["reader", "ledger/auditor"]).await?;
@@ -83,8 +121,77 @@ async fn listed_roles_are_in_the_token_and_what_is_not_listed_is_taken_away() ->
     stage.until_roles(&keys, &["reader", "ledger/auditor"]).await?;
     stage.permit("worker", "  roles: [writer]\n").await?;
     stage.until_roles(&keys, &["writer"]).await?;
+    stage.until_scope_roles(&keys, &["writer"]).await?;
     stage.world.role_assignments().delete("worker", &kube::api::DeleteParams::default()).await?;
-    stage.until_roles(&keys, &[]).await
+    stage.until_roles(&keys, &[]).await?;
+    stage.until_scope_roles(&keys, &[]).await
+}
+
+#[tokio::test]
+async fn an_administrator_who_signs_in_lends_a_client_only_the_roles_that_were_given_to_it() -> Result<()> {
+    let stage = Stage::with_roles("lent", TO_PERMIT).await?;
+    let ada = person::known(&stage.realm).await?;
+    let management = stage.realm.internal_id("realm-management").await?;
+    let admin = stage.realm.get(&format!("/clients/{management}/roles/realm-admin")).await?;
+    let path = format!("/users/{ada}/role-mappings/clients/{management}");
+    stage.realm.administer(Method::POST, &path, Some(json!([admin]))).await?;
+    let reader = stage.realm.get("/roles/reader").await?;
+    let path = format!("/users/{ada}/role-mappings/realm");
+    stage.realm.administer(Method::POST, &path, Some(json!([reader]))).await?;
+
+    let callback = "http://127.0.0.1:8765/callback";
+    let spec = format!(
+        "  redirectUris: ['{callback}']\n  resources:\n  - {{name: openid, userScopes: [openid], applicationScopes: [queues]}}\n"
+    );
+    stage.application("worker", "Confidential", &spec).await?;
+    stage.world.until_ready("worker").await?;
+    let keys = stage.secret("worker").await?;
+    let lent = async |keys: &Keys| roles_in(&person::signs_in(&stage.realm, keys, "openid", true).await?);
+    // A client as Keycloak makes one for whoever does not say otherwise.
+    let body = json!({"clientId": "by-hand", "publicClient": true, "redirectUris": [callback]});
+    stage.realm.administer(Method::POST, "/clients", Some(body)).await?;
+    let mut by_hand = keys.clone();
+    by_hand.insert("client-id".into(), "by-hand".into());
+    by_hand.remove("client-secret");
+    assert!(lent(&by_hand).await?.contains("realm-management/manage-users"), "she is an administrator");
+
+    assert_eq!(lent(&keys).await?, [].into());
+    stage.permit("worker", "  roles: [reader, writer]\n").await?;
+    stage.until_roles(&keys, &["reader", "writer"]).await?;
+    assert_eq!(lent(&keys).await?, ["reader".to_owned()].into(), "what she does not have herself is not in it");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_scope_of_a_client_is_kept_as_its_roles_are() -> Result<()> {
+    let stage = Stage::with_roles("scope", TO_PERMIT).await?;
+    let keys = stage.worker().await?;
+    stage.permit("worker", "  roles: [reader, ledger/auditor]\n").await?;
+    stage.until_scope_roles(&keys, &["reader", "ledger/auditor"]).await?;
+    stage.world.until_permitted("worker").await?;
+    stage.edit_scope(Method::DELETE, &keys, "realm", "reader").await?;
+    stage.edit_scope(Method::DELETE, &keys, "ledger", "auditor").await?;
+    stage.until_roles(&keys, &["reader", "ledger/auditor"]).await?;
+    stage.edit_scope(Method::POST, &keys, "realm", "writer").await?;
+    stage.edit_scope(Method::POST, &keys, "realm-management", "realm-admin").await?;
+    stage.until_scope_roles(&keys, &["reader", "ledger/auditor"]).await?;
+    stage.world.until_permitted("worker").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_put_into_the_scope_goes_with_the_assignment_though_the_account_went_before_it() -> Result<()> {
+    let stage = Stage::with_roles("scope-left", TO_PERMIT).await?;
+    let keys = stage.worker().await?;
+    stage.permit("worker", "  roles: [reader]\n").await?;
+    stage.until_roles(&keys, &["reader"]).await?;
+    stage.world.until_permitted("worker").await?;
+    let spec = "  redirectUris: ['https://a.example/cb']\n  resources:\n  - {name: openid, userScopes: [jobs]}\n";
+    stage.application("worker", "Confidential", spec).await?;
+    let alone = |client: &Value| client["serviceAccountsEnabled"] == false;
+    stage.until_client("its account is gone", &keys, alone).await?;
+    stage.world.role_assignments().delete("worker", &kube::api::DeleteParams::default()).await?;
+    stage.until_scope_roles(&keys, &[]).await
 }
 
 #[tokio::test]
@@ -131,15 +238,25 @@ async fn what_a_realm_does_not_have_is_refused_with_what_to_write_instead() -> R
 async fn an_operator_that_may_only_register_says_what_it_needs_for_roles() -> Result<()> {
     let stage = Stage::with_roles("role-privileges", TO_REGISTER).await?;
     let keys = stage.worker().await?;
-    stage.permit("worker", "  roles: [reader]\n").await?;
-    let said = stage.world.until_not_permitted("worker", "PermissionDenied").await?;
-    assert!(said.contains("view-realm of the client realm-management"), "{said}");
-    stage.realm.permit_operator(&["view-realm"]).await?;
-    let needed = async || {
-        let said = stage.world.until_not_permitted("worker", "PermissionDenied").await?;
-        Ok(said.contains("manage-users of the client realm-management").then_some(()))
+    stage.permit("worker", "  roles: [ledger/auditor]\n").await?;
+    let needs = async |role: &str| {
+        let needed = async || {
+            let said = stage.world.until_not_permitted("worker", "PermissionDenied").await?;
+            Ok(said.contains(&format!("{role} of the client realm-management")).then_some(()))
+        };
+        eventually(&format!("{role} is asked for"), LIMIT, needed).await
     };
-    eventually("the other role is asked for", LIMIT, needed).await?;
+    needs("view-realm").await?;
+    stage.realm.permit_operator(&["view-realm"]).await?;
+    needs("manage-users").await?;
     stage.realm.permit_operator(&["manage-users"]).await?;
-    stage.until_roles(&keys, &["reader"]).await
+    stage.until_roles(&keys, &["ledger/auditor"]).await?;
+    // Only the scope's share of the realm's own roles takes more.
+    stage.permit("worker", "  roles: [reader]\n").await?;
+    needs("manage-realm").await?;
+    stage.until_roles(&keys, &["ledger/auditor"]).await?;
+    stage.realm.permit_operator(&["manage-realm"]).await?;
+    stage.realm.forbid_operator(&["view-realm"]).await?;
+    stage.until_roles(&keys, &["reader"]).await?;
+    stage.until_scope_roles(&keys, &["reader"]).await
 }

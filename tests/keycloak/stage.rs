@@ -9,9 +9,9 @@ use crate::support::keycloak::{self, ClientLogin, Realm};
 use crate::support::world::{Keys, LIMIT, Variations, World, ready};
 use crate::support::{Context, Error, Result, eventually, wait_for};
 
-/// What docs/servers/keycloak.md names for registrations alone, and for roles, too.
+/// What docs/servers/keycloak.md names for registrations alone, and for roles of the realm, too.
 pub const TO_REGISTER: &[&str] = &["manage-clients"];
-pub const TO_PERMIT: &[&str] = &["manage-clients", "manage-users", "view-realm"];
+pub const TO_PERMIT: &[&str] = &["manage-clients", "manage-users", "manage-realm"];
 
 pub struct Stage {
     pub world: World,
@@ -117,7 +117,7 @@ impl Stage {
 
     /// Requests to the realm that changed something, as the operator counts them.
     pub async fn server_writes(&self) -> Result<f64> {
-        let reads = ["list", "get", "scopes", "token", "discovery", "roles", "service_account"];
+        let reads = ["list", "get", "scopes", "token", "discovery", "roles", "scope_roles", "service_account"];
         self.requests(|operation| !reads.contains(&operation)).await
     }
 

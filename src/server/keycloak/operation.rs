@@ -5,6 +5,7 @@ use crate::server::json_api::Operation;
 
 const MANAGE: &str = "the role manage-clients of the client realm-management";
 const USERS: &str = "the role manage-users of the client realm-management";
+const MANAGE_REALM: &str = "the role manage-realm of the client realm-management";
 const REALM: &str = "the role view-realm of the client realm-management";
 
 /// One page of clients, or all client scopes.
@@ -63,6 +64,17 @@ pub(super) const GIVE_ROLES: Operation =
     Operation::write("give_roles", Class::Post, "/users/{user}/role-mappings", USERS);
 pub(super) const TAKE_ROLES: Operation =
     Operation::write("take_roles", Class::Delete, "/users/{user}/role-mappings", USERS);
+/// What the client's tokens may have, of all that an account or a person has.
+pub(super) const SCOPE_ROLES: Operation =
+    Operation { limit: LIST_LIMIT, ..Operation::read("scope_roles", "/clients/{client}/scope-mappings", MANAGE) };
+pub(super) const WIDEN_SCOPE: Operation =
+    Operation::write("widen_scope", Class::Post, "/clients/{client}/scope-mappings", MANAGE);
+pub(super) const NARROW_SCOPE: Operation =
+    Operation::write("narrow_scope", Class::Delete, "/clients/{client}/scope-mappings", MANAGE);
+
+/// The same about roles of the realm itself.
+pub(super) const WIDEN_SCOPE_BY_REALM: Operation = Operation { needed: MANAGE_REALM, ..WIDEN_SCOPE };
+pub(super) const NARROW_SCOPE_BY_REALM: Operation = Operation { needed: MANAGE_REALM, ..NARROW_SCOPE };
 
 /// A read of which an absence is that of the realm.
 const fn about_realm(name: &'static str, template: &'static str, needed: &'static str) -> Operation {

@@ -5,6 +5,11 @@
 //!   find a client's service account. `create-client` and `view-clients` without it make nothing. To read and give roles
 //!   of a service account: `manage-users`; to read realm roles and what a role is composed of: `view-realm`. Everything
 //!   else answers 403 `{"error":"HTTP 403 Forbidden"}`. Whoever has only `query-clients` gets an *empty list* with 200.
+//! - **Scope.** A client made without a word has `fullScopeAllowed: true`, and its tokens every role of whoever signs in;
+//!   with `consentRequired: true` it is false. Without it a token has the roles that both its subject and the client's
+//!   scope mappings have, composed ones taken apart. `manage-clients` alone reads all scope mappings and changes those of
+//!   client roles, those of `realm-management` included; of realm roles only `manage-realm` does, which may also read them.
+//!   A user shows nothing of the client whose service account it is.
 //! - **Clients.** `clientId` is chosen by whoever creates it, and so may be `id`; a second one of either answers 409.
 //!   The answer to a create is empty. An unknown client scope in it is *ignored*, as is every assignment of client
 //!   scopes in an update: those have requests of their own, and which of the two lists a scope is in does not matter to

@@ -1,14 +1,18 @@
 //! Roles of service accounts: realm roles by name, and roles of a client as `client-id/role`.
 //!
+//! What is given to an account is put into its client's scope, too: clients do not have the full scope, and whatever is
+//! not in their own is in none of their tokens.
+//!
 //! A realm has no tenants and no folders: what the contract calls a tenant is the realm. Only what is asked about is read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::held::{Account, Held, MappingsAnswer, held, names};
 use super::operation::{
-    CLIENT, CLIENT_ROLE, CLIENT_ROLES, COMPOSITES, GIVE_ROLES, REALM_ROLE, REALM_ROLES, ROLE, ROLES, SERVICE_ACCOUNT,
-    TAKE_ROLES,
+    CLIENT, CLIENT_ROLE, CLIENT_ROLES, COMPOSITES, GIVE_ROLES, NARROW_SCOPE, NARROW_SCOPE_BY_REALM, REALM_ROLE,
+    REALM_ROLES, ROLE, ROLES, SCOPE_ROLES, SERVICE_ACCOUNT, TAKE_ROLES, WIDEN_SCOPE, WIDEN_SCOPE_BY_REALM,
 };
 use super::readings::{BUILT_IN_ROLES, MASTER, MASTER_ROLES};
 use super::session::At;
@@ -31,9 +35,9 @@ const SUGGESTIONS: &str = "200";
 /// A role, as much of it as the server needs to know it again.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct RoleAnswer {
-    id: String,
-    name: String,
+pub(super) struct RoleAnswer {
+    pub(super) id: String,
+    pub(super) name: String,
     #[serde(default)]
     composite: bool,
     #[serde(default)]
@@ -49,50 +53,10 @@ impl RoleAnswer {
     }
 }
 
-/// The roles that a user has directly.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct MappingsAnswer {
-    realm_mappings: Vec<RoleAnswer>,
-    client_mappings: BTreeMap<String, ClientMappings>,
-}
-
-#[derive(Deserialize)]
-struct ClientMappings {
-    id: String,
-    client: String,
-    mappings: Vec<RoleAnswer>,
-}
-
 /// The user that a client is for its own account.
 #[derive(Deserialize)]
 struct UserAnswer {
     id: String,
-}
-
-/// A role that a user has: its name as a spec says it, and where it is given.
-struct Given {
-    name: String,
-    role: RoleAnswer,
-    /// Keycloak's own id of the client; `None`: a role of the realm.
-    client: Option<String>,
-}
-
-impl MappingsAnswer {
-    /// Without the default roles of the realm, which every account has.
-    fn given(self, default: &str) -> Vec<Given> {
-        let own = self.realm_mappings.into_iter().filter(|role| role.name != default);
-        let mut all: Vec<Given> = own.map(|role| Given { name: role.name.clone(), role, client: None }).collect();
-        for of in self.client_mappings.into_values() {
-            let name = |role: &RoleAnswer| format!("{}/{}", of.client, role.name);
-            all.extend(of.mappings.into_iter().map(|role| Given {
-                name: name(&role),
-                role,
-                client: Some(of.id.clone()),
-            }));
-        }
-        all
-    }
 }
 
 impl Keycloak {
@@ -109,13 +73,25 @@ impl Keycloak {
         self.session.read(operation, self.session.url(at)?, lane).await
     }
 
-    /// `None`: there is no such user.
-    async fn given(&self, user: &str, lane: Lane) -> Result<Option<Vec<Given>>, ServerError> {
-        match self.read::<MappingsAnswer>(ROLES, At(&["users", user, "role-mappings"]), lane).await {
-            Ok(mappings) => Ok(Some(mappings.given(&self.default_roles()))),
+    async fn mappings(
+        &self,
+        operation: Operation,
+        at: At<'_>,
+        lane: Lane,
+    ) -> Result<Option<MappingsAnswer>, ServerError> {
+        match self.read(operation, at, lane).await {
             Err(ServerError::NotFound) => Ok(None),
-            Err(error) => Err(error),
+            mappings => mappings.map(Some),
         }
+    }
+
+    /// `None`: there is no such account, and nothing of it in the scope of its client.
+    async fn held(&self, account: Account<'_>, lane: Lane) -> Result<Option<Vec<Held>>, ServerError> {
+        let given = self.mappings(ROLES, At(&["users", account.user, "role-mappings"]), lane).await?;
+        let scope = self.mappings(SCOPE_ROLES, At(&["clients", account.client, "scope-mappings"]), lane).await?;
+        let exists = given.is_some();
+        let held = held(given.unwrap_or_default(), scope.unwrap_or_default(), &self.default_roles());
+        Ok((exists || !held.is_empty()).then_some(held))
     }
 
     /// The role of this name: the realm's, else a client's.
@@ -199,25 +175,51 @@ impl Keycloak {
         Ok(offered.map(|role| role.role(format!("{prefix}{}", role.name), None)).collect())
     }
 
-    /// Gives or takes roles, those of each place in one request.
+    /// Gives or takes roles, those of each place in one request. `of_realm`: for the realm's own.
     async fn change_roles(
         &self,
-        operation: Operation,
-        user: &str,
-        roles: Vec<(Option<String>, RoleAnswer)>,
+        (operation, of_realm): (Operation, Operation),
+        whose: [&str; 3],
+        roles: Vec<RoleAnswer>,
     ) -> Result<(), ServerError> {
         let mut places: BTreeMap<Option<String>, Vec<RoleAnswer>> = BTreeMap::new();
-        for (client, role) in roles {
-            places.entry(client).or_default().push(role);
+        for role in roles {
+            places.entry(role.client_role.then(|| role.container_id.clone())).or_default().push(role);
         }
         for (client, roles) in places {
-            let at = match &client {
-                Some(client) => vec!["users", user, "role-mappings", "clients", client],
-                None => vec!["users", user, "role-mappings", "realm"],
+            let (operation, place) = match &client {
+                Some(client) => (operation, vec!["clients", client]),
+                None => (of_realm, vec!["realm"]),
             };
-            self.session.write(operation, At(&at), &roles).await?;
+            self.session.write(operation, At(&[&whose[..], &place[..]].concat()), &roles).await?;
         }
         Ok(())
+    }
+
+    /// What of these is not given, and what is not in the scope.
+    async fn missing(
+        &self,
+        wanted: &BTreeSet<&str>,
+        held: &[Held],
+    ) -> Result<(Vec<RoleAnswer>, Vec<RoleAnswer>), ServerError> {
+        let (mut to_give, mut to_scope) = (Vec::new(), Vec::new());
+        for id in wanted {
+            let there = held.iter().find(|held| held.role.id == **id);
+            let (given, in_scope) = there.map_or((false, false), |held| (held.given, held.in_scope));
+            if given && in_scope {
+                continue;
+            }
+            let role: RoleAnswer = self.read(ROLE, At(&["roles-by-id", id]), Lane::User).await?;
+            // Read again, so that one that was changed since the plan does not slip through.
+            match self.administers(&role, Lane::User).await? {
+                true if given => continue,
+                true => return Err(ServerError::Unsupported { what: ADMINISTERS }),
+                false => {}
+            }
+            to_scope.extend((!in_scope).then(|| role.clone()));
+            to_give.extend((!given).then_some(role));
+        }
+        Ok((to_give, to_scope))
     }
 }
 
@@ -235,18 +237,22 @@ impl Permissions for Keycloak {
         }
         let place = At(&["clients", &client.id, "service-account-user"]);
         match self.read::<UserAnswer>(SERVICE_ACCOUNT, place, lane).await {
-            Ok(user) => Ok(Principal::Known(PrincipalId::new(user.id))),
+            Ok(user) => {
+                let account = Account { client: &client.id, user: &user.id };
+                Ok(Principal::Known(account.principal()))
+            }
             Err(ServerError::NotFound) => Ok(Principal::Unknown),
             Err(error) => Err(error),
         }
     }
 
     async fn user(&self, _tenant: &str, principal: &PrincipalId, lane: Lane) -> Result<Option<User>, ServerError> {
-        let given = self.given(principal.as_str(), lane).await?;
-        Ok(given.map(|given| User {
+        let Some(account) = Account::of(principal.as_str()) else { return Ok(None) };
+        let held = self.held(account, lane).await?;
+        Ok(held.map(|held| User {
             id: UserId::new(principal),
             principal: principal.clone(),
-            roles: given.into_iter().map(|role| role.name).collect(),
+            roles: names(&held),
             folders: Some(BTreeSet::new()),
         }))
     }
@@ -259,16 +265,16 @@ impl Permissions for Keycloak {
                 None => tenant.roles.extend(self.suggestions(name, lane).await?),
             }
         }
-        // What is kept needs its id as much as what is given.
-        if let Some(given) = self.given(about.principal.as_str(), lane).await? {
-            let names: BTreeSet<String> = given.iter().map(|role| role.name.clone()).collect();
-            for Given { name, role, .. } in given {
-                if tenant.role(&name).is_none() {
-                    tenant.roles.push(role.role(name, None));
+        let Some(account) = Account::of(about.principal.as_str()) else { return Ok(tenant) };
+        if let Some(held) = self.held(account, lane).await? {
+            // What is kept needs its id as much as what is given. What is only in the scope is not kept.
+            for held in held.iter().filter(|held| held.given) {
+                if tenant.role(&held.name()).is_none() {
+                    tenant.roles.push(held.role.role(held.name(), None));
                 }
             }
             let (id, principal) = (UserId::new(about.principal), about.principal.clone());
-            tenant.users.push(User { id, principal, roles: names, folders: Some(BTreeSet::new()) });
+            tenant.users.push(User { id, principal, roles: names(&held), folders: Some(BTreeSet::new()) });
         }
         Ok(tenant)
     }
@@ -288,22 +294,22 @@ impl Permissions for Keycloak {
     }
 
     async fn set_tenant_roles(&self, _tenant: &str, user: &UserId, roles: &[RoleId]) -> Result<(), ServerError> {
-        let given = self.given(user.as_str(), Lane::User).await?.ok_or(ServerError::NotFound)?;
+        let account = Account::of(user.as_str()).ok_or(ServerError::NotFound)?;
+        let held = self.held(account, Lane::User).await?.ok_or(ServerError::NotFound)?;
         let wanted: BTreeSet<&str> = roles.iter().map(RoleId::as_str).collect();
-        let has: BTreeSet<String> = given.iter().map(|given| given.role.id.clone()).collect();
-        let mut missing = Vec::new();
-        for id in wanted.iter().filter(|id| !has.contains(**id)) {
-            let role: RoleAnswer = self.read(ROLE, At(&["roles-by-id", id]), Lane::User).await?;
-            // Read again, so that one that was changed since the plan does not slip through.
-            if self.administers(&role, Lane::User).await? {
-                return Err(ServerError::Unsupported { what: ADMINISTERS });
-            }
-            missing.push((role.client_role.then(|| role.container_id.clone()), role));
-        }
-        let surplus = given.into_iter().filter(|given| !wanted.contains(given.role.id.as_str()));
-        let surplus: Vec<_> = surplus.map(|given| (given.client, given.role)).collect();
-        self.change_roles(GIVE_ROLES, user.as_str(), missing).await?;
-        self.change_roles(TAKE_ROLES, user.as_str(), surplus).await
+        let (to_give, to_scope) = self.missing(&wanted, &held).await?;
+        let surplus = |is: fn(&Held) -> bool| {
+            let surplus = held.iter().filter(|held| is(held) && !wanted.contains(held.role.id.as_str()));
+            surplus.map(|held| held.role.clone()).collect::<Vec<_>>()
+        };
+        let user = ["users", account.user, "role-mappings"];
+        let scope = ["clients", account.client, "scope-mappings"];
+        // What needs more of the operator's own roles goes first where something is given, and last where it is taken:
+        // where the operator lacks one, nothing is given in vain, and nothing stays given.
+        self.change_roles((WIDEN_SCOPE, WIDEN_SCOPE_BY_REALM), scope, to_scope).await?;
+        self.change_roles((GIVE_ROLES, GIVE_ROLES), user, to_give).await?;
+        self.change_roles((TAKE_ROLES, TAKE_ROLES), user, surplus(|held| held.given)).await?;
+        self.change_roles((NARROW_SCOPE, NARROW_SCOPE_BY_REALM), scope, surplus(|held| held.in_scope)).await
     }
 
     async fn set_folder_roles(

@@ -88,6 +88,7 @@ pub(super) struct ClientAnswer {
     implicit_flow_enabled: bool,
     direct_access_grants_enabled: bool,
     service_accounts_enabled: bool,
+    full_scope_allowed: bool,
     public_client: bool,
     protocol: Option<String>,
     attributes: BTreeMap<String, Option<Hidden>>,
@@ -197,6 +198,8 @@ impl ClientAnswer {
         may(self.has_service_account(), CLIENT_CREDENTIALS);
         may(self.implicit_flow_enabled, "implicit");
         may(self.direct_access_grants_enabled, "password");
+        // Its tokens have every role of whoever signs in, those that administer the realm included.
+        may(self.full_scope_allowed, "any(with full scope)");
         if !self.public_client && self.authenticator() != BY_SECRET {
             types.insert(format!("authenticates(by {})", self.authenticator()));
         }
@@ -268,6 +271,7 @@ pub(super) struct ClientBody<'a> {
     implicit_flow_enabled: bool,
     direct_access_grants_enabled: bool,
     service_accounts_enabled: bool,
+    full_scope_allowed: bool,
     redirect_uris: &'a BTreeSet<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     web_origins: Option<BTreeSet<String>>,
@@ -308,6 +312,8 @@ impl<'a> ClientBody<'a> {
             implicit_flow_enabled: false,
             direct_access_grants_enabled: false,
             service_accounts_enabled: grants.contains(CLIENT_CREDENTIALS),
+            // Always said: what a create without it has depends on whether consent is required.
+            full_scope_allowed: false,
             redirect_uris: &desired.redirect_uris,
             web_origins: list(Setting::AllowedCorsOrigins),
             consent_required: consent,

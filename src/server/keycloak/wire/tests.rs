@@ -54,6 +54,7 @@ fn everything_that_opens_or_breaks_a_client_is_a_difference() {
         ("directAccessGrantsEnabled", json!(true)),
         ("standardFlowEnabled", json!(true)),
         ("serviceAccountsEnabled", json!(false)),
+        ("fullScopeAllowed", json!(true)),
         ("enabled", json!(false)),
         ("clientAuthenticatorType", json!("client-jwt")),
     ] {
@@ -66,6 +67,17 @@ fn everything_that_opens_or_breaks_a_client_is_a_difference() {
     assert_eq!(fields(&wanted, |client| client["optionalClientScopes"] = json!(["jobs"])), ["scopes"]);
     let wider = |client: &mut Value| client["defaultClientScopes"] = json!(["basic", "email"]);
     assert_eq!(fields(&wanted, wider), ["scopes"], "one that is there by default counts, too");
+}
+
+#[test]
+fn no_client_has_the_full_scope_whether_or_not_consent_is_required() {
+    for skip in [None, Some(true), Some(false)] {
+        let mut wanted = desired(ClientType::Confidential, &[("jobs", Grant::User)]);
+        wanted.settings.extend(skip.map(|skip| (Setting::SkipConsent, SettingValue::Flag(skip))));
+        for body in [ClientBody::create("team.invoices-abcde", &wanted, ALWAYS.to_vec()), ClientBody::update(&wanted)] {
+            assert_eq!(serde_json::to_value(body).unwrap()["fullScopeAllowed"], false, "{skip:?}");
+        }
+    }
 }
 
 #[test]
