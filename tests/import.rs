@@ -44,7 +44,7 @@ impl Setting {
         let (world, hydra) = tokio::try_join!(World::with("import", variations), Hydra::start())?;
         let server = json!({
             "apiVersion": "extapp.dev/v1alpha1", "kind": "AuthorizationServer", "metadata": {"name": "hydra"},
-            "spec": {"hydra": {"url": hydra.url(), "adminUrl": hydra.admin_url()}, "allowedNamespaces": {"from": "All"}}
+            "spec": {"hydra": {"url": hydra.url(), "adminUrl": hydra.admin_url()}, "allowedNamespaces": {"from": "All"}, "allowedAudiences": ["https://api.example.com"]}
         });
         world.apply(&server.to_string()).await?;
         let spec = json!({

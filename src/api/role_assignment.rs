@@ -117,7 +117,7 @@ pub struct RoleAssignmentStatus {
     pub principal_id: Option<String>,
     /// The client id that the directory has under this identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 256))]
     pub client_id: Option<String>,
     /// The operator's own proof that it wrote principalId: what has none is not acted on.
     #[serde(default, skip_serializing_if = "Option::is_none")]

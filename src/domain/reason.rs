@@ -108,6 +108,10 @@ pub enum Reason {
     ScopeNotAllowed,
     /// A scope cannot be granted as this type.
     WrongScopeType,
+    /// A setting that reaches beyond the application is not allowed by the AuthorizationServer.
+    SettingNotAllowed,
+    /// Hardly any registration is at the server any more.
+    RegistrationsVanished,
     /// The server has no such setting or operation.
     NotSupported,
     /// The spec contradicts itself.

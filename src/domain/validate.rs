@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::consent::{allows_adoption, allows_scope};
+use super::consent::{allows_adoption, allows_scope, setting_refused};
 use super::intent::{Settlement, settle};
 use super::observed::{
     Finding, Observed, RegistrationSeen, Retry, ServerFacts, ServerSeen, observes, status_client_id, unsettled_intent,
@@ -79,10 +79,17 @@ pub fn validate(app: &ExternalApplication, seen: &Observed, now: Timestamp) -> R
     if let Some(finding) = facts.capabilities.refusal(&desired(app)) {
         return Err(finding.into());
     }
+    if let Some(message) = seen.server.as_deref().and_then(|server| {
+        let namespace = app.metadata.namespace.as_deref().unwrap_or_default();
+        setting_refused(server, namespace, &desired(app).settings)
+    }) {
+        return Err(Finding::stalled(Reason::SettingNotAllowed, message).looked_at_again().into());
+    }
     within_limits(seen)?;
     let catalogue: &super::registration::Catalogue = &facts.catalogue;
     let allowed = seen.server.as_ref().and_then(|server| server.spec.allowed_scopes.clone());
-    let verdicts = scopes::judge(&app.spec.resources, catalogue, allowed.as_deref());
+    let verdicts =
+        scopes::judge(&app.spec.resources, catalogue, allowed.as_deref(), facts.capabilities.scopes_per_grant);
     let refused = scopes::refusal(&verdicts);
     let valid = upkeep::scoped(assemble(app, facts, verdicts), refused, allowed.as_deref(), app, seen)?;
     outputs_can_be_written(&valid, seen)?;
@@ -430,14 +437,14 @@ fn is_being_replaced(app: &ExternalApplication, id: &ClientId) -> bool {
 }
 
 fn type_matches(valid: &Valid, actual: &Registered) -> Result<(), Finding> {
-    if valid.observe_only || valid.desired.client_type == actual.client_type {
+    if valid.observe_only || valid.server.capabilities.changes_type || valid.desired.client_type == actual.client_type {
         return Ok(());
     }
     let message = format!(
         "registration {} is not of this type, and a server cannot change it: set spec.type as the registration has it in a new ExternalApplication",
         actual.client_id
     );
-    Err(Finding::stalled(Reason::AdoptionRefused, message))
+    Err(Finding::stalled(Reason::AdoptionRefused, message).looked_at_again())
 }
 
 #[cfg(test)]

@@ -72,6 +72,8 @@ const CAPABILITIES: Capabilities = Capabilities {
     marks: true,
     lists: true,
     guessable_ids: true,
+    scopes_per_grant: false,
+    changes_type: true,
     secrets: Secrets::One,
     settings: &mapping::SETTINGS,
     catalogue: CatalogueSource::Declared,

@@ -191,21 +191,21 @@ async fn whose(
     let Some(intent) = unsettled_intent(app) else {
         return Ok(Known { client_id: status_client_id(app), obstacle });
     };
-    if is_unproven(app, server) {
+    let marks = server.connection().is_some_and(|connection| connection.client.capabilities().marks);
+    if !marks && is_unproven(app, server) {
         let message = "the intent on this object is not the operator's: it is not known which registration is its own";
         let unproven = Finding::passing(Reason::RegistrationAmbiguous, message, Retry::Backoff);
-        return Ok(Known { client_id: None, obstacle: obstacle.or(Some(unproven)) });
+        return Ok(Known { client_id: status_client_id(app), obstacle: obstacle.or(Some(unproven)) });
     }
     // Anybody may write an object that names a registration. The sealed intent makes it proof; a mark at the server is more.
-    let marks = server.connection().is_some_and(|connection| connection.client.capabilities().marks);
     let outputs = if marks { Vec::new() } else { written(app, ctx).await? };
     if let Some(id) = named_by_output(&intent, &outputs) {
         return Ok(Known { client_id: Some(id), obstacle });
     }
     if obstacle.is_some() {
-        return Ok(Known { client_id: None, obstacle });
+        return Ok(Known { client_id: status_client_id(app), obstacle });
     }
-    let unknown = |finding| Ok(Known { client_id: None, obstacle: Some(finding) });
+    let unknown = |finding| Ok(Known { client_id: status_client_id(app), obstacle: Some(finding) });
     let waiting = |left| {
         Finding::passing(
             Reason::OutcomeUnknown,
