@@ -30,7 +30,7 @@ mod words;
 
 pub use any::AnyServer;
 pub use error::ServerError;
-pub use permissions::{About, Assignee, Permissions};
+pub use permissions::{About, Assignee, ManagedCatalogue, Permissions};
 pub use text::ServerText;
 
 /// Who waits for a request. A person's edit goes before the operator's own checks.

@@ -7,7 +7,9 @@ use crate::foreign_clients::stage::{node, run, scripts};
 use crate::support::world::{LIMIT, ready};
 use crate::support::{Context, Result, eventually, peers};
 
+mod enforce;
 mod person;
+mod roles;
 mod stage;
 
 use stage::{Stage, TO_REGISTER, claims};

@@ -37,11 +37,16 @@ pub async fn reconcile(object: Arc<AuthorizationServer>, ctx: Arc<Context>) -> R
     if server.saw_terms(terms(&object)) {
         ctx.look_at_all_of(&server.key);
     }
+    let mut obstacle = None;
     let observed = if object.spec.suspend {
         Observed::Trouble(suspended())
     } else {
         connect::observe(&object, &server, &ctx).await
     };
+    if let Observed::Asked(_) | Observed::NotDue = &observed {
+        // First, so that what applications are told they may ask for is there.
+        obstacle = catalogue::enforce(&object, &server, matches!(observed, Observed::Asked(_)), &ctx).await;
+    }
     let learnt = match &observed {
         Observed::Asked(asked) => {
             server.has_catalogue(asked.catalogue.clone());
@@ -72,6 +77,10 @@ pub async fn reconcile(object: Arc<AuthorizationServer>, ctx: Arc<Context>) -> R
         // Somebody may have changed or removed what shows the catalogue.
         Observed::NotDue => shown(Observed::NotDue, &object, &server, &ctx).await,
         trouble @ Observed::Trouble(_) => trouble,
+    };
+    let observed = match (observed, obstacle) {
+        (Observed::Asked(_) | Observed::NotDue, Some(finding)) => Observed::Trouble(finding),
+        (observed, _) => observed,
     };
     report::report(&object, &server, &observed, &ctx).await?;
     Ok(next(&object, &server, &observed, &ctx))

@@ -13,6 +13,7 @@ use super::tenants::Tenants;
 use super::turns::Turns;
 use crate::api::{AuthorizationServer, ExternalApplication, RoleAssignment};
 use crate::clock::Clock;
+use crate::domain::catalogue::Obstacles;
 use crate::domain::observed::{Finding, Retry, ServerFacts, ServerSeen};
 use crate::domain::reason::Reason;
 use crate::domain::registration::{Catalogue, ClientId, Listed};
@@ -63,6 +64,8 @@ pub struct Server {
     facts: RwLock<Option<ServerFacts>>,
     /// What the server itself says may be asked for.
     own_catalogue: Mutex<Option<Arc<Catalogue>>>,
+    /// What the server was last made to offer, and why it does not offer all of it.
+    enforced: Mutex<Option<(u64, Arc<Obstacles>)>>,
     trouble: Mutex<Option<Finding>>,
     /// The trouble that applications were last woken for.
     announced: Mutex<Option<Finding>>,
@@ -97,6 +100,7 @@ impl Server {
             connection: RwLock::default(),
             facts: RwLock::default(),
             own_catalogue: Mutex::default(),
+            enforced: Mutex::default(),
             trouble: Mutex::default(),
             announced: Mutex::default(),
             tenants: Tenants::new(clock.clone()),
@@ -134,6 +138,21 @@ impl Server {
 
     pub fn has_catalogue(&self, catalogue: Arc<Catalogue>) {
         *locked(&self.own_catalogue) = Some(catalogue);
+    }
+
+    /// Records what the server was made to offer: a digest of what is declared, and what stands in the way.
+    pub fn offers(&self, declared: u64, obstacles: Obstacles) {
+        *locked(&self.enforced) = Some((declared, obstacles.into()));
+    }
+
+    /// Whether exactly this was enforced last.
+    pub fn was_offered(&self, declared: u64) -> bool {
+        locked(&self.enforced).as_ref().is_some_and(|(known, _)| *known == declared)
+    }
+
+    /// Why a declared object is not offered.
+    pub fn obstacle(&self, object: &str) -> Option<Finding> {
+        locked(&self.enforced).as_ref().and_then(|(_, obstacles)| obstacles.get(object).cloned())
     }
 
     /// Records when the server was compared, and for which generation of its spec.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::capabilities::{Capabilities, CatalogueSource};
+use super::observed::Finding;
 use super::registration::{Catalogue, CatalogueScope, Grant, Resource};
 use crate::api::ApiResource;
-use crate::api::api_resource::{ApiScope, GrantKind};
+use crate::api::api_resource::{ApiScope, CatalogueManagement, GrantKind};
 
 /// What the server tells of itself, with what is declared beside it where the server lets others say so. Of two that name
 /// one scope the declared one counts; several objects for one resource add up.
@@ -37,6 +38,47 @@ pub fn merged<'a>(
         resource.scopes.sort_by(|a, b| a.name.cmp(&b.name));
     }
     Catalogue { resources: resources.into_values().collect() }
+}
+
+/// What the server shall offer for one declared object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Enforced {
+    /// The UID of the object.
+    pub object: String,
+    pub identifier: String,
+    pub scopes: Vec<EnforcedScope>,
+}
+
+/// One scope that the server shall offer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EnforcedScope {
+    pub name: String,
+    pub display_name: Option<String>,
+    pub description: Option<String>,
+}
+
+/// Why the server does not offer a scope as declared: the object's UID, and what stands in the way.
+pub type Obstacles = BTreeMap<String, Finding>;
+
+/// What the objects with management Enforce ask for.
+pub fn enforced<'a>(declared: impl Iterator<Item = &'a ApiResource>) -> Vec<Enforced> {
+    let asked = declared.filter(|object| {
+        object.metadata.deletion_timestamp.is_none() && object.spec.management == CatalogueManagement::Enforce
+    });
+    let scope = |scope: &ApiScope| EnforcedScope {
+        name: scope.name.clone(),
+        display_name: scope.display_name.clone(),
+        description: scope.description.clone(),
+    };
+    let mut all: Vec<Enforced> = asked
+        .map(|object| Enforced {
+            object: object.metadata.uid.clone().unwrap_or_default(),
+            identifier: object.spec.identifier.clone(),
+            scopes: object.spec.scopes.iter().map(scope).collect(),
+        })
+        .collect();
+    all.sort_by(|one, other| (&one.identifier, &one.object).cmp(&(&other.identifier, &other.object)));
+    all
 }
 
 fn scope(declared: &ApiScope) -> CatalogueScope {

@@ -27,6 +27,8 @@ pub enum Reason {
     InSync,
     /// What an ApiResource declares may be asked for.
     Declared,
+    /// The server was made to offer what an ApiResource declares.
+    Enforced,
     /// The credentials are where workloads can mount them.
     Published,
     /// An object with credentials was written again because it was missing or had been changed.

@@ -133,22 +133,29 @@ pub fn catalogue_changes(
     CatalogueChanges { apply, remove: present.iter().filter(unwanted).filter_map(identity).collect() }
 }
 
-/// The status of a catalogue object; `None` where it already says so.
+/// The status of a catalogue object; `None` where it already says so. `obstacle`: why the server does not offer it.
 pub fn resource_status(
     server: &AuthorizationServer,
     object: &ApiResource,
     source: CatalogueSource,
+    obstacle: Option<&Finding>,
     applications: usize,
     now: Timestamp,
 ) -> Option<ApiResourceStatus> {
     let old = object.status.clone().unwrap_or_default();
-    let (holds, reason, message) = if is_ours(server, object) {
-        (true, Reason::InSync, "shows what the server's catalogue says")
-    } else {
-        declaration(source, object.spec.management)
+    let enforces = source == CatalogueSource::Managed && object.spec.management == CatalogueManagement::Enforce;
+    let (state, stalled) = match obstacle.filter(|_| enforces) {
+        Some(finding) => ((false, finding.reason, finding.message.clone()), finding.stalled),
+        None => {
+            let (holds, reason, message) = if is_ours(server, object) {
+                (true, Reason::InSync, "shows what the server's catalogue says")
+            } else {
+                declaration(source, object.spec.management)
+            };
+            ((holds, reason, message.to_owned()), !holds)
+        }
     };
-    let state = (holds, reason, message.to_owned());
-    let stalled = (!state.0).then(|| (true, state.1, state.2.clone()));
+    let stalled = stalled.then(|| (true, state.1, state.2.clone()));
     let wanted = [Wanted { kind: "Ready", state: Some(state) }, Wanted { kind: "Stalled", state: stalled }];
     let next = ApiResourceStatus {
         observed_generation: object.metadata.generation,
@@ -176,7 +183,7 @@ fn declaration(source: CatalogueSource, management: CatalogueManagement) -> (boo
             (true, Reason::Declared, "applications may ask for what is declared here")
         }
         (CatalogueSource::Managed, CatalogueManagement::Enforce) => {
-            (true, Reason::Declared, "the server offers what is declared here")
+            (true, Reason::Enforced, "the server offers what is declared here")
         }
     }
 }
@@ -320,7 +327,7 @@ mod tests {
         let all: Vec<&ApiResource> = present.iter().chain([&foreign]).collect();
         let changes = catalogue_changes(&object, &wanted[..1], &all);
         assert_eq!((changes.apply.len(), changes.remove.len()), (1, 1));
-        let told = resource_status(&object, &foreign, CatalogueSource::Own, 0, NOON).expect("a status");
+        let told = resource_status(&object, &foreign, CatalogueSource::Own, None, 0, NOON).expect("a status");
         assert!(told.conditions.iter().any(|c| c.type_ == "Stalled" && c.reason == "CatalogueNotDeclarable"));
     }
 
@@ -329,7 +336,8 @@ mod tests {
         let mut declared = catalogue_objects(&fixture(), &catalogue()).remove(0);
         declared.metadata.owner_references = None;
         let ready = |object: &ApiResource| {
-            let status = resource_status(&fixture(), object, CatalogueSource::Declared, 0, NOON).expect("a status");
+            let status =
+                resource_status(&fixture(), object, CatalogueSource::Declared, None, 0, NOON).expect("a status");
             let ready = status.conditions.into_iter().find(|condition| condition.type_ == "Ready").expect("Ready");
             (ready.status, ready.reason)
         };

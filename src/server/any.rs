@@ -11,12 +11,13 @@ use super::budget::{Budget, BudgetRegistry};
 use super::http::{RequestObserver, Timeouts};
 use super::hydra::Hydra;
 use super::keycloak::Keycloak;
-use super::permissions::{About, Assignee, Permissions};
+use super::permissions::{About, Assignee, ManagedCatalogue, Permissions};
 use super::uipath::Uipath;
 use super::{AuthorizationServer, Lane, ServerError};
 use crate::api::AuthorizationServerSpec;
 use crate::clock::Clock;
 use crate::domain::capabilities::Capabilities;
+use crate::domain::catalogue::{Enforced, Obstacles};
 use crate::domain::registration::{
     Catalogue, ClientId, ClientSecret, Created, Credential, Desired, Endpoints, Listed, PrincipalId, Registered,
     SecretId,
@@ -184,6 +185,21 @@ macro_rules! permitting {
             _ => Err(ServerError::Unsupported { what: "this kind of server has no roles for applications" }),
         }
     };
+}
+
+impl ManagedCatalogue for AnyServer {
+    async fn enforce(
+        &self,
+        declared: &[Enforced],
+        used: &BTreeSet<String>,
+        owner: &str,
+        lane: Lane,
+    ) -> Result<Obstacles, ServerError> {
+        match self {
+            Self::Keycloak(server) => server.enforce(declared, used, owner, lane).await,
+            _ => Err(ServerError::Unsupported { what: "this kind of server cannot be told which scopes it offers" }),
+        }
+    }
 }
 
 impl Permissions for AnyServer {

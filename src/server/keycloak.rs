@@ -15,7 +15,6 @@ use super::budget::Budget;
 use super::http::{ClientError, Http, RequestObserver, Timeouts, UrlRefused, url_permitted};
 use super::json_api::{JsonApi, json};
 use super::metadata::{self, Metadata};
-use super::proof;
 use super::single_flight::SingleFlight;
 use super::{AuthorizationServer, Lane, ServerError, ServerText};
 use crate::clock::{Clock, random_id};
@@ -24,6 +23,7 @@ use crate::domain::registration::{
     Catalogue, ClientId, ClientSecret, Created, Credential, Desired, Endpoints, Listed, Registered, SecretId,
 };
 
+mod enforce;
 mod from_spec;
 mod operation;
 mod readings;
@@ -288,9 +288,11 @@ impl AuthorizationServer for Keycloak {
         self.replaced(id, &client).await
     }
 
+    /// The server shows what it accepts. Its token endpoint answers a client without a service account just as it answers
+    /// one with a wrong secret.
     async fn authenticates(&self, id: &ClientId, secret: &ClientSecret) -> Result<bool, ServerError> {
-        let metadata = self.metadata().await?;
-        proof::authenticates(&self.session.api.http, &metadata.token_endpoint, id, secret).await
+        let Some(client) = self.find(id.as_str(), Lane::User).await? else { return Ok(false) };
+        Ok(suitable(client)?.accepts(secret, self.session.clock.now()))
     }
 
     async fn delete(&self, id: &ClientId) -> Result<(), ServerError> {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 
 use super::{Lane, ServerError};
+use crate::domain::catalogue::{Enforced, Obstacles};
 use crate::domain::registration::{ClientId, PrincipalId};
 use crate::domain::tenant::{FolderId, Member, Principal, RoleId, Tenant, User, UserId};
 
@@ -14,6 +15,20 @@ pub enum Assignee {
     User(UserId),
     /// An identity of the directory, which becomes a user with this.
     Principal(PrincipalId),
+}
+
+/// A server that can be made to offer what people declare.
+pub trait ManagedCatalogue {
+    /// Makes and corrects the scopes of these, and removes those that `owner` has made and that are neither declared nor
+    /// `used`. Scopes that others have made are left alone: that, and whatever else a person has to settle, is told by
+    /// object. Writes nothing where all is well.
+    fn enforce(
+        &self,
+        declared: &[Enforced],
+        used: &BTreeSet<String>,
+        owner: &str,
+        lane: Lane,
+    ) -> impl Future<Output = Result<Obstacles, ServerError>> + Send;
 }
 
 /// What somebody wants to know of a tenant.

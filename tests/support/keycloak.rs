@@ -196,10 +196,16 @@ impl Realm {
         self.administer(Method::POST, "/client-scopes", Some(scope)).await.map(|_| ())
     }
 
-    /// A client as the server's administrator sees it.
+    /// A client as the server's administrator sees it. What is a set comes in order, which the server does not keep.
     pub async fn client(&self, client_id: &str) -> Result<Option<Value>> {
-        let found = self.get(&format!("/clients?clientId={client_id}")).await?;
-        Ok(found.as_array().and_then(|clients| clients.first()).cloned())
+        let mut found = self.get(&format!("/clients?clientId={client_id}")).await?;
+        let Some(client) = found.get_mut(0) else { return Ok(None) };
+        for set in ["defaultClientScopes", "optionalClientScopes", "redirectUris", "webOrigins"] {
+            if let Some(items) = client[set].as_array_mut() {
+                items.sort_by_key(ToString::to_string);
+            }
+        }
+        Ok(Some(client.take()))
     }
 
     /// Keycloak's own id of a client.

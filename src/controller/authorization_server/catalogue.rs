@@ -9,14 +9,18 @@ use serde_json::json;
 use crate::api::{ApiResource, AuthorizationServer, ExternalApplication};
 use crate::controller::Context;
 use crate::controller::application::Error;
+use crate::controller::changes;
 use crate::controller::events::Tone;
 use crate::controller::kubernetes::{CATALOGUE, is_conflict, is_not_found};
+use crate::controller::servers::{Server, finding};
 use crate::domain::capabilities::CatalogueSource;
-use crate::domain::catalogue::merged;
-use crate::domain::observed::ServerFacts;
+use crate::domain::catalogue::{enforced, merged};
+use crate::domain::observed::{Finding, ServerFacts};
 use crate::domain::reason::Reason;
 use crate::domain::registration::Catalogue;
 use crate::domain::server_status::{catalogue_changes, catalogue_objects, is_ours, resource_status};
+use crate::domain::validate::desired;
+use crate::server::{AuthorizationServer as _, Lane, ManagedCatalogue as _, ServerError};
 
 /// Makes the objects show the catalogue: new, changed and removed resources.
 pub async fn publish(object: &AuthorizationServer, catalogue: &Catalogue, ctx: &Context) -> Result<(), Error> {
@@ -53,6 +57,43 @@ pub fn completed(facts: ServerFacts, own: &Catalogue, object: &AuthorizationServ
     ServerFacts { catalogue, ..facts }
 }
 
+/// Has the server offer what is declared with management Enforce: at each sweep, and when something else is declared.
+/// Gives back what stands in the way of all of it.
+pub async fn enforce(object: &AuthorizationServer, server: &Server, swept: bool, ctx: &Context) -> Option<Finding> {
+    let connection = server.connection()?;
+    if connection.client.capabilities().catalogue != CatalogueSource::Managed {
+        return None;
+    }
+    let objects = declared(object, ctx);
+    let wanted = enforced(objects.iter().map(Arc::as_ref).filter(|resource| !is_ours(object, resource)));
+    let digest = changes::digest(&format!("{wanted:?}"));
+    if !swept && server.was_offered(digest) {
+        return None;
+    }
+    let lane = if server.was_offered(digest) { Lane::Resync } else { Lane::User };
+    // What an application still asks for stays, so that it can go on until it says something else.
+    let applications = ctx.applications_of(&server.key);
+    let asked = applications.iter().flat_map(|app| desired(app).scopes).map(|scope| scope.name).collect();
+    let owner = object.metadata.uid.as_deref().unwrap_or_default();
+    match connection.client.enforce(&wanted, &asked, owner, lane).await {
+        Ok(obstacles) => {
+            server.offers(digest, obstacles);
+            None
+        }
+        // It can wait for the next sweep.
+        Err(ServerError::Budget { .. } | ServerError::RateLimited { .. }) if lane == Lane::Resync => None,
+        Err(error) => {
+            let found = finding(&error);
+            let message = format!("what is declared could not be brought to the server: {}", found.message);
+            let found = Finding { message, ..found };
+            let obstacles = wanted.into_iter().map(|resource| (resource.object, found.clone())).collect();
+            // Nothing was brought about: it is tried again.
+            server.offers(0, obstacles);
+            Some(found)
+        }
+    }
+}
+
 /// The objects that name this server, its own and others.
 fn declared(object: &AuthorizationServer, ctx: &Context) -> Vec<Arc<ApiResource>> {
     let (name, namespace) = (object.name_any(), object.namespace());
@@ -76,7 +117,9 @@ async fn tell(object: &AuthorizationServer, resource: &ApiResource, ctx: &Contex
     let applications = ctx.applications_of(&super::key_of(object)).iter().filter(|app| uses(app)).count();
     let Some(facts) = ctx.servers.get(&super::key_of(object)).facts() else { return Ok(()) };
     let source = facts.capabilities.catalogue;
-    let Some(status) = resource_status(object, resource, source, applications, ctx.now()) else { return Ok(()) };
+    let obstacle = ctx.servers.get(&super::key_of(object)).obstacle(&resource.uid().unwrap_or_default());
+    let status = resource_status(object, resource, source, obstacle.as_ref(), applications, ctx.now());
+    let Some(status) = status else { return Ok(()) };
     if source == CatalogueSource::Own
         && !is_ours(object, resource)
         && resource.status.as_ref().is_none_or(|status| status.conditions.is_empty())

@@ -15,7 +15,7 @@ use crate::server::{Lane, ServerError, ServerText};
 
 /// Whose a client scope is: the UID of the AuthorizationServer.
 pub(super) const SERVER_UID: &str = "extapp.dev/server-uid";
-const PROTOCOL: &str = "openid-connect";
+pub(super) const PROTOCOL: &str = "openid-connect";
 
 /// The client scopes of the realm as they were last read.
 #[derive(Default)]
@@ -42,6 +42,19 @@ pub(super) struct ScopeAnswer {
     protocol: Option<String>,
     #[serde(default)]
     pub(super) attributes: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) protocol_mappers: Vec<MapperAnswer>,
+}
+
+/// What puts something into the tokens with a client scope.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MapperAnswer {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) protocol_mapper: String,
+    #[serde(default)]
+    pub(super) config: BTreeMap<String, String>,
 }
 
 impl ScopeAnswer {

@@ -9,6 +9,7 @@ use aws_lc_rs::hmac;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq as _;
 
 use super::readings::{ALWAYS, BUILT_IN, LONGEST, OPENID, SERVICE_ACCOUNT};
 use crate::domain::grants::{AUTHORIZATION_CODE, CLIENT_CREDENTIALS, REFRESH_TOKEN, grant_types};
@@ -154,6 +155,14 @@ impl ClientAnswer {
             .attribute(ROTATED)
             .map(|value| SecretInfo { expires_at: self.time(ROTATED_EXPIRES), ..self.secret_info(value) });
         current.into_iter().chain(rotated).filter(|info| !is_empty(info)).collect()
+    }
+
+    /// Whether it authenticates with this secret now.
+    pub(super) fn accepts(&self, secret: &ClientSecret, now: Timestamp) -> bool {
+        let is = |value: &ClientSecret| value.expose().as_bytes().ct_eq(secret.expose().as_bytes()).into();
+        let valid = |info: &SecretInfo| info.expires_at.is_none_or(|end| end > now);
+        self.enabled
+            && self.secrets().iter().filter(|info| valid(info)).filter_map(|info| info.value.as_deref()).any(is)
     }
 
     fn secret_info(&self, value: &str) -> SecretInfo {

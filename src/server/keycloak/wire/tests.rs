@@ -109,6 +109,23 @@ fn a_secret_is_named_by_what_it_is_and_the_rotated_one_keeps_its_name() {
 }
 
 #[test]
+fn a_secret_is_accepted_until_it_ends_and_only_while_the_client_is_enabled() {
+    let now = Timestamp::from_second(1_795_564_000).unwrap();
+    let accepts =
+        |secret: &str, change: fn(&mut Value)| shown(&confidential(), change).accepts(&ClientSecret::new(secret), now);
+    let rotated = |client: &mut Value| {
+        client["attributes"]["client.secret.rotated"] = json!("before");
+        client["attributes"]["client.secret.rotated.expiration.time"] = json!("1795564001");
+    };
+    assert!(accepts("generated", |_| {}) && !accepts("wrong", |_| {}) && !accepts("before", |_| {}));
+    assert!(accepts("before", rotated) && accepts("generated", rotated));
+    let ended = |client: &mut Value| client["attributes"]["client.secret.expiration.time"] = json!("1795564000");
+    assert!(!accepts("generated", ended));
+    assert!(!accepts("generated", |client| client["enabled"] = json!(false)));
+    assert!(!accepts("", |client| client["secret"] = json!("")));
+}
+
+#[test]
 fn a_part_of_keycloak_and_what_asks_for_no_tokens_is_left_alone() {
     let wanted = confidential();
     let unsuitable = |key: &str, value: Value| shown(&wanted, |client| client[key] = value).unsuitable().is_some();
