@@ -21,10 +21,9 @@ fn scripts() -> std::path::PathBuf {
 async fn foreign(script: &'static str, case: &'static str, keys: &Keys) -> Result<Value> {
     let input = json!({"applications": {"worker": keys}}).to_string();
     let work = move || {
-        let interpreter = match script.ends_with(".py") {
-            true => peers::python(&scripts().join("requirements.txt"))?,
-            false => peers::node(&scripts())?,
-        };
+        let python = Path::new(script).extension().is_some_and(|extension| extension == "py");
+        let requirements = scripts().join("requirements.txt");
+        let interpreter = if python { peers::python(&requirements)? } else { peers::node(&scripts())? };
         interpreter.run(script, &[case], &input)
     };
     let printed = tokio::task::spawn_blocking(work).await??;
