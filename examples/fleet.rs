@@ -5,6 +5,8 @@
 
 #[path = "fleet/counts.rs"]
 mod counts;
+#[path = "fleet/far.rs"]
+mod far;
 #[path = "fleet/floor.rs"]
 mod floor;
 #[path = "fleet/load.rs"]
@@ -32,11 +34,15 @@ const EXTAPP: &str = "extapp";
 
 /// Measures the operator with many applications, beside a bare loop that makes the same requests
 ///
-/// Starts a control plane, a local cloud without limits and the operator, all on this machine; ends them too. Progress
-/// goes to standard error, a Markdown table to standard output.
+/// Starts a control plane, an authorization server and the operator, all on this machine; ends them too. Progress goes to
+/// standard error, a Markdown table to standard output.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "fleet", bin_name = "cargo run --release --example fleet --", max_term_width = 110)]
 struct Args {
+    /// The authorization server that applications are registered at
+    #[arg(long, value_enum, default_value_t, value_name = "KIND")]
+    server: far::Kind,
+
     /// How many applications are registered
     #[arg(long, default_value_t = 1_000, value_name = "COUNT")]
     applications: usize,

@@ -1,10 +1,12 @@
 //! The main job of extapp in one command: `cargo run --example quickstart`.
 //!
-//! It starts a cluster, a stand-in for Automation Cloud and the operator, applies the manifests beside this file as a
-//! person would with kubectl, and shows what comes of it. Everything is on loopback, and all of it ends with this process.
+//! It starts a cluster, a stand-in for Automation Cloud (or a real Ory Hydra) and the operator, applies the manifests beside
+//! this file as a person would with kubectl, and shows what comes of it. Everything is on loopback, and all of it ends with this process.
 
 #[path = "quickstart/checks.rs"]
 mod checks;
+#[path = "quickstart/hydra.rs"]
+mod hydra;
 #[path = "quickstart/manifests.rs"]
 mod manifests;
 #[path = "quickstart/permission.rs"]
@@ -30,6 +32,7 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::checks::Checks;
+use crate::manifests::{HYDRA, LOCAL_CLOUD};
 use crate::stage::Stage;
 use crate::support::Result;
 
@@ -50,6 +53,13 @@ const EXTAPP: &str = "extapp";
 #[derive(Debug, Parser)]
 #[command(name = "quickstart", bin_name = "cargo run --example quickstart --", max_term_width = 110)]
 struct Args {
+    /// The authorization server that applications are registered at
+    ///
+    /// With hydra, a real Ory Hydra with the manifests in examples/hydra/*.yaml: the first run builds it, too (about four
+    /// minutes, once; a C compiler takes part). Set HYDRA to a program that is there already to skip that.
+    #[arg(long, value_enum, default_value_t, value_name = "KIND")]
+    server: Kind,
+
     /// End after the report; the exit status is 1 if anything is not as it should be
     #[arg(long)]
     exit: bool,
@@ -60,6 +70,16 @@ struct Args {
     /// it is removed again. A cluster that has extapp, or one of the namespaces identity, finance and people, is refused.
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
+}
+
+/// What applications are registered at.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum Kind {
+    /// The stand-in for UiPath Automation Cloud
+    #[default]
+    LocalCloud,
+    /// Ory Hydra
+    Hydra,
 }
 
 fn main() -> ExitCode {
@@ -87,7 +107,10 @@ fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<ExitCode> {
-    let mut stage = Stage::default();
+    let mut stage = Stage::new(match args.server {
+        Kind::LocalCloud => &LOCAL_CLOUD,
+        Kind::Hydra => &HYDRA,
+    });
     let shown = tokio::select! {
         shown = show(&mut stage, &args) => shown.map(Some),
         interrupted = interruption() => interrupted.map(|()| None),

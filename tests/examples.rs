@@ -129,7 +129,15 @@ async fn the_api_server_takes_every_manifest_of_the_examples_as_it_stands() -> R
         }
         *kinds.entry(manifest.kind().to_owned()).or_default() += 1;
     }
-    let expected = ["AuthorizationServer", "ExternalApplication", "RoleAssignment", "Deployment", "Job", "ConfigMap"];
+    let expected = [
+        "AuthorizationServer",
+        "ApiResource",
+        "ExternalApplication",
+        "RoleAssignment",
+        "Deployment",
+        "Job",
+        "ConfigMap",
+    ];
     assert!(expected.iter().all(|kind| kinds.contains_key(*kind)), "{kinds:?}");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What the operator and the local cloud have counted.
+//! What the operator has counted.
 
 use std::collections::BTreeMap;
 
@@ -50,24 +50,6 @@ impl Scrape {
 fn value_of<'a>(labels: &'a str, label: &str) -> Option<&'a str> {
     let start = labels.find(&format!("{label}=\""))? + label.len() + 2;
     labels[start..].split('"').next()
-}
-
-/// Requests that the local cloud has answered, by method and the shape of the path.
-pub fn answered(setting: &Setting, after_line: usize) -> Result<BTreeMap<String, f64>> {
-    let mut counts = BTreeMap::new();
-    for line in setting.cloud.access_log()?.iter().skip(after_line) {
-        let entry: serde_json::Value = serde_json::from_str(line)?;
-        let path = entry["path"].as_str().unwrap_or_default();
-        *counts.entry(format!("{} {}", entry["method"].as_str().unwrap_or_default(), shape(path))).or_default() += 1.0;
-    }
-    Ok(counts)
-}
-
-/// A path without identifiers.
-fn shape(path: &str) -> String {
-    let place = |part: &str| if part.len() == 36 && part.contains('-') { "…".to_owned() } else { part.to_owned() };
-    let path = path.split_once("/identity_").map_or(path, |(_, rest)| rest);
-    path.split('/').map(place).collect::<Vec<_>>().join("/")
 }
 
 /// `a 1, b 2`; `none` for nothing.

@@ -9,6 +9,7 @@ use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
+use crate::far::{Far, Kind};
 use crate::load;
 use crate::setting::NAMESPACE;
 use crate::support::{Context, LocalCloud, Result, error::Error};
@@ -32,40 +33,54 @@ pub fn kind() -> Result<String> {
 struct Floor {
     client: Client,
     http: reqwest::Client,
+    server: Kind,
+    /// Where registrations are created.
     url: String,
-    token: String,
+    /// Of the operator's own credentials, where the server asks for any.
+    token: Option<String>,
     organization: Value,
 }
 
 /// For each application: the person's apply, one create at the server, and three writes to Kubernetes.
-pub async fn run(client: &Client, cloud: &LocalCloud, count: usize, concurrency: u16) -> Result<Duration> {
-    let floor = Floor::new(client, cloud).await?;
+pub async fn run(client: &Client, server: Kind, far: &Far, count: usize, concurrency: u16) -> Result<Duration> {
+    let floor = Floor::new(client, server, far).await?;
     let started = Instant::now();
     let work = stream::iter(0..count).map(Ok);
     work.try_for_each_concurrent(usize::from(concurrency), |number| floor.one(number)).await?;
     Ok(started.elapsed())
 }
 
+/// A token of the local cloud's administrator, and the organization that it names.
+async fn administrator(http: &reqwest::Client, cloud: &LocalCloud) -> Result<(String, Value)> {
+    let secret: Value = serde_saphyr::from_str(&cloud.credentials_manifest()?)?;
+    let of = |key: &str| secret["stringData"][key].as_str().context("the manifest of the credentials lacks a key");
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", of("client-id")?),
+        ("client_secret", of("client-secret")?),
+        ("scope", "PM.OAuthApp"),
+    ];
+    let url = format!("{}/identity_/connect/token", cloud.base_url());
+    let answer: Value = http.post(url).form(&form).send().await?.error_for_status()?.json().await?;
+    let token = answer["access_token"].as_str().context("no token")?.to_owned();
+    let claims = token.split('.').nth(1).context("the token is no JWT")?;
+    let claims = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, claims)
+        .map_err(|_| Error::new("the token's claims are not base64"))?;
+    let organization = serde_json::from_slice::<Value>(&claims)?["prt_id"].clone();
+    Ok((token, organization))
+}
+
 impl Floor {
-    async fn new(client: &Client, cloud: &LocalCloud) -> Result<Self> {
+    async fn new(client: &Client, server: Kind, far: &Far) -> Result<Self> {
         let http = reqwest::Client::new();
-        let secret: Value = serde_saphyr::from_str(&cloud.credentials_manifest()?)?;
-        let of = |key: &str| secret["stringData"][key].as_str().context("the manifest of the credentials lacks a key");
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", of("client-id")?),
-            ("client_secret", of("client-secret")?),
-            ("scope", "PM.OAuthApp"),
-        ];
-        let url = format!("{}/identity_/connect/token", cloud.base_url());
-        let answer: Value = http.post(url).form(&form).send().await?.error_for_status()?.json().await?;
-        let token = answer["access_token"].as_str().context("no token")?.to_owned();
-        let claims = token.split('.').nth(1).context("the token is no JWT")?;
-        let claims = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, claims)
-            .map_err(|_| Error::new("the token's claims are not base64"))?;
-        let organization = serde_json::from_slice::<Value>(&claims)?["prt_id"].clone();
-        let url = format!("{}/identity_/api/ExternalClient", cloud.url());
-        Ok(Self { client: client.clone(), http, url, token, organization })
+        let (url, token, organization) = match far {
+            Far::LocalCloud(cloud) => {
+                let (token, organization) = administrator(&http, cloud).await?;
+                (format!("{}/identity_/api/ExternalClient", cloud.url()), Some(token), organization)
+            }
+            Far::Hydra(hydra) => (format!("{}/admin/clients", hydra.admin_url()), None, Value::Null),
+        };
+        Ok(Self { client: client.clone(), http, server, url, token, organization })
     }
 
     async fn one(&self, number: usize) -> Result<()> {
@@ -80,7 +95,7 @@ impl Floor {
             object[part] = value;
             Patch::Apply(object)
         };
-        let made = objects.patch(&name, &by_person, &object("spec", load::spec())).await?;
+        let made = objects.patch(&name, &by_person, &object("spec", load::spec(self.server))).await?;
         let intent = json!({
             "name": name, "finalizers": ["fleet.extapp.dev/floor"],
             "annotations": {"fleet.extapp.dev/pending": json!({
@@ -99,14 +114,29 @@ impl Floor {
 
     /// The create at the server; the client id and the secret.
     async fn register(&self, name: &str) -> Result<(String, String)> {
-        let asked: Vec<Value> = load::SCOPES.iter().map(|scope| json!({"name": scope, "type": 1})).collect();
-        let body = json!({
-            "partitionGlobalId": self.organization, "name": name, "isConfidential": true, "redirectUri": null, "scopes": asked
-        });
-        let made = self.http.post(&self.url).bearer_auth(&self.token).json(&body).send().await?;
-        let made: Value = made.error_for_status()?.json().await?;
+        let (_, scopes) = self.server.asked();
+        let asked = scopes.map(|scope| json!({"name": scope, "type": 1}));
+        let (body, [id, secret]) = match self.server {
+            Kind::LocalCloud => (
+                json!({
+                    "partitionGlobalId": self.organization, "name": name, "isConfidential": true, "redirectUri": null,
+                    "scopes": asked
+                }),
+                ["id", "secret"],
+            ),
+            Kind::Hydra => (
+                json!({
+                    "client_name": name, "grant_types": ["client_credentials"], "scope": scopes.join(" "),
+                    "owner": format!("floor/{name}"), "metadata": {"fleet.extapp.dev/uid": name}
+                }),
+                ["client_id", "client_secret"],
+            ),
+        };
+        let request = self.http.post(&self.url).json(&body);
+        let request = self.token.iter().fold(request, |request, token| request.bearer_auth(token));
+        let made: Value = request.send().await?.error_for_status()?.json().await?;
         let text = |key: &str| made[key].as_str().map(ToOwned::to_owned).context("the answer lacks a field");
-        Ok((text("id")?, text("secret")?))
+        Ok((text(id)?, text(secret)?))
     }
 
     /// As long as what the operator writes, in keys, labels and annotations.
@@ -123,7 +153,7 @@ impl Floor {
             "stringData": {
                 "type": "oauth2", "provider": "uipath", "client-id": id, "client-secret": secret,
                 "issuer-uri": self.url, "token-uri": self.url, "authorization-uri": self.url, "jwk-set-uri": self.url,
-                "scope": load::SCOPES.join(" ")
+                "scope": self.server.asked().1.join(" ")
             }
         })
     }
@@ -139,7 +169,7 @@ impl Floor {
         json!({
             "observedGeneration": 1, "clientId": id, "issuer": self.url, "tokenEndpoint": self.url,
             "authorizationEndpoint": self.url, "jwksUri": self.url, "binding": {"name": name},
-            "scopes": load::SCOPES.iter().map(scope).collect::<Vec<_>>(),
+            "scopes": self.server.asked().1.map(|name| scope(&name)),
             "credentials": [{"id": "1", "kind": "Secret", "state": "Active", "createdAt": "2026-11-24T12:00:00Z"}],
             "conditions": [
                 condition("CredentialsPublished", "True", format!("{name} carries the credentials")),

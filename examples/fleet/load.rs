@@ -11,12 +11,10 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
+use crate::far::Kind;
 use crate::setting::{NAMESPACE, SERVER};
 use crate::support::wait::FIELD_MANAGER;
 use crate::support::{Context, Error, Result};
-
-/// What each application asks for.
-pub const SCOPES: [&str; 2] = ["OR.Default", "OR.Queues"];
 
 const LIMIT: Duration = Duration::from_mins(10);
 
@@ -24,18 +22,18 @@ fn applications(client: &Client) -> Api<ExternalApplication> {
     Api::namespaced(client.clone(), NAMESPACE)
 }
 
-pub fn spec() -> Value {
+pub fn spec(server: Kind) -> Value {
+    let (api, scopes) = server.asked();
     json!({
-        "serverRef": {"name": SERVER}, "type": "Confidential",
-        "resources": [{"name": "UiPath.Orchestrator", "applicationScopes": SCOPES}]
+        "serverRef": {"name": SERVER}, "type": "Confidential", "resources": [{"name": api, "applicationScopes": scopes}]
     })
 }
 
-async fn apply(client: &Client, name: &str) -> Result<()> {
+async fn apply(client: &Client, server: Kind, name: &str) -> Result<()> {
     let object = json!({
         "apiVersion": "extapp.dev/v1alpha1", "kind": "ExternalApplication",
         "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": spec()
+        "spec": spec(server)
     });
     applications(client).patch(name, &PatchParams::apply(FIELD_MANAGER), &Patch::Apply(&object)).await?;
     Ok(())
@@ -52,13 +50,14 @@ fn becoming_ready(client: &Client) -> impl futures::Stream<Item = Result<String>
 }
 
 /// Applies so many at once; the time from the first apply until the last is Ready.
-pub async fn fleet(client: &Client, count: usize, concurrency: u16) -> Result<Duration> {
+pub async fn fleet(client: &Client, server: Kind, count: usize, concurrency: u16) -> Result<Duration> {
     let names: Vec<String> = (0..count).map(|number| format!("fleet-{number:05}")).collect();
     let mut waiting: BTreeSet<String> = names.iter().cloned().collect();
     let started = Instant::now();
     let mut ready = pin!(becoming_ready(client));
-    let applied =
-        stream::iter(&names).map(Ok).try_for_each_concurrent(usize::from(concurrency), |name| apply(client, name));
+    let applied = stream::iter(&names)
+        .map(Ok)
+        .try_for_each_concurrent(usize::from(concurrency), |name| apply(client, server, name));
     let all_ready = async {
         while !waiting.is_empty() {
             let name = ready.try_next().await?.context("the watch ended")?;
@@ -72,13 +71,13 @@ pub async fn fleet(client: &Client, count: usize, concurrency: u16) -> Result<Du
 }
 
 /// Applies one after the other; the times from apply to Ready, sorted.
-pub async fn singles(client: &Client, count: usize) -> Result<Vec<Duration>> {
+pub async fn singles(client: &Client, server: Kind, count: usize) -> Result<Vec<Duration>> {
     let mut ready = pin!(becoming_ready(client));
     let mut times = Vec::new();
     for number in 0..=count {
         let name = format!("single-{number:03}");
         let started = Instant::now();
-        apply(client, &name).await?;
+        apply(client, server, &name).await?;
         let seen = async {
             loop {
                 if ready.try_next().await?.context("the watch ended")? == name {

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::counts::{Scrape, answered, listed};
+use crate::counts::{Scrape, listed};
+use crate::far::Kind;
 use crate::setting::{SELDOM, Setting};
 use crate::support::{Result, eventually};
 use crate::table::Table;
@@ -22,9 +23,11 @@ pub async fn run(args: &Args) -> Result<Table> {
     let built = if cfg!(debug_assertions) { "debug" } else { "release" };
     let cores = std::thread::available_parallelism()?;
     let mut table = Table::new(format!(
-        "{} applications, {} at once, {built} build, {cores} cores shared by the operator, the control plane, the local \
-         cloud and the load itself",
-        args.applications, args.concurrency
+        "{} applications, {} at once, {built} build, {cores} cores shared by the operator, the control plane, {} and the \
+         load itself",
+        args.applications,
+        args.concurrency,
+        args.server.name()
     ));
     eprintln!("fleet: starting");
     let mut setting = Setting::start(args).await?;
@@ -33,13 +36,13 @@ pub async fn run(args: &Args) -> Result<Table> {
     table.row("memory, idle", mebibytes(idle));
     singles(args, &setting, &mut table).await?;
     bulk(args, &mut setting, &mut table).await?;
-    resyncs(&setting, &mut table).await?;
+    resyncs(args, &setting, &mut table).await?;
     restart(args, &mut setting, &mut table).await?;
     Ok(table)
 }
 
 async fn singles(args: &Args, setting: &Setting, table: &mut Table) -> Result<()> {
-    let times = load::singles(&setting.client, args.singles).await?;
+    let times = load::singles(&setting.client, args.server, args.singles).await?;
     // The nearest rank: with 50 times, p99 is the slowest.
     let rank =
         |share: usize| times.get((times.len() * share).div_ceil(100).saturating_sub(1)).copied().unwrap_or_default();
@@ -52,13 +55,14 @@ async fn singles(args: &Args, setting: &Setting, table: &mut Table) -> Result<()
 async fn bulk(args: &Args, setting: &mut Setting, table: &mut Table) -> Result<()> {
     let count = number(args.applications);
     let before = setting.processor_times();
-    let took = floor::run(&setting.client, &setting.floor_cloud, args.applications, args.concurrency).await?;
+    let took =
+        floor::run(&setting.client, args.server, &setting.floor_far, args.applications, args.concurrency).await?;
     let bare = count / took.as_secs_f64();
     let bare_work = work(&before, &setting.processor_times(), count);
     quiet(setting).await?;
     let started = setting.processor_times();
-    let (before, lines, memory) = (Scrape::of(setting).await?, setting.cloud.access_log()?.len(), setting.memory());
-    let took = load::fleet(&setting.client, args.applications, args.concurrency).await?;
+    let (before, lines, memory) = (Scrape::of(setting).await?, setting.far.requests()?.len(), setting.memory());
+    let took = load::fleet(&setting.client, args.server, args.applications, args.concurrency).await?;
     let own_work = work(&started, &setting.processor_times(), count);
     let rate = count / took.as_secs_f64();
     table.row("applications to Ready", format!("{rate:.1} a second ({:.1} s)", took.as_secs_f64()));
@@ -73,17 +77,17 @@ async fn bulk(args: &Args, setting: &mut Setting, table: &mut Table) -> Result<(
     table.row("Kubernetes writes", listed(&writes));
     table.row("server requests per application", format!("{:.2}", made.sum(REQUESTS) / count));
     table.row("server requests, by the operator", listed(&made.by(REQUESTS, &["operation", "outcome"])));
-    table.row("server requests, by the local cloud", listed(&answered(setting, lines)?));
+    table.row(format!("server requests, by {}", far(args)), listed(&setting.far.answered(lines)?));
     let after = setting.memory();
     let each = (number_of(after) - number_of(memory)) / count;
     table.row("memory, with the fleet", format!("{}, {each:.1} KiB per application", mebibytes(after)));
     Ok(())
 }
 
-async fn resyncs(setting: &Setting, table: &mut Table) -> Result<()> {
+async fn resyncs(args: &Args, setting: &Setting, table: &mut Table) -> Result<()> {
     setting.sweep_every(OFTEN).await?;
     sweeps(setting, 1).await?;
-    let (before, lines) = (Scrape::of(setting).await?, setting.cloud.access_log()?.len());
+    let (before, lines) = (Scrape::of(setting).await?, setting.far.requests()?.len());
     let started = Instant::now();
     sweeps(setting, RESYNCS).await?;
     let seconds = started.elapsed().as_secs_f64();
@@ -93,14 +97,14 @@ async fn resyncs(setting: &Setting, table: &mut Table) -> Result<()> {
         listed(&made.by(WRITES, &["kind", "purpose"])),
     );
     table.row(format!("{RESYNCS} resyncs: server requests"), listed(&made.by(REQUESTS, &["operation", "outcome"])));
-    table.row(format!("{RESYNCS} resyncs: as the local cloud counts"), listed(&answered(setting, lines)?));
+    table.row(format!("{RESYNCS} resyncs: as {} counts", far(args)), listed(&setting.far.answered(lines)?));
     table.row(format!("{RESYNCS} resyncs: passes over applications"), passes(&made, seconds));
     setting.sweep_every(SELDOM).await
 }
 
 async fn restart(args: &Args, setting: &mut Setting, table: &mut Table) -> Result<()> {
     quiet(setting).await?;
-    let lines = setting.cloud.access_log()?.len();
+    let lines = setting.far.requests()?.len();
     let started = Instant::now();
     setting.operator.restart().await?;
     let ready = started.elapsed();
@@ -110,10 +114,17 @@ async fn restart(args: &Args, setting: &mut Setting, table: &mut Table) -> Resul
     table.row("restart (kill -9)", times);
     table.row("restart: Kubernetes writes", listed(&made.by(WRITES, &["kind", "purpose"])));
     table.row("restart: server requests", listed(&made.by(REQUESTS, &["operation", "outcome"])));
-    table.row("restart: as the local cloud counts", listed(&answered(setting, lines)?));
+    table.row(format!("restart: as {} counts", far(args)), listed(&setting.far.answered(lines)?));
     let memory = setting.memory();
     table.row("memory, after the restart", mebibytes(memory));
     Ok(())
+}
+
+fn far(args: &Args) -> String {
+    match args.server {
+        Kind::LocalCloud => format!("the {}", args.server.name()),
+        Kind::Hydra => args.server.name().to_owned(),
+    }
 }
 
 /// What was worked between two readings, in milliseconds per application.

@@ -1,4 +1,4 @@
-//! What is measured: a control plane, a local cloud without limits, and the operator.
+//! What is measured: a control plane, an authorization server, and the operator.
 
 use std::time::Duration;
 
@@ -7,15 +7,14 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::json;
 
+use crate::far::Far;
 use crate::support::process::processor_time;
 use crate::support::wait::FIELD_MANAGER;
-use crate::support::{
-    ControlPlane, LocalCloud, Operator, Options, Program, Result, apply_yaml, eventually, installation,
-};
+use crate::support::{ControlPlane, Operator, Options, Program, Result, apply_yaml, eventually, installation};
 use crate::{Args, EXTAPP, floor};
 
 pub const NAMESPACE: &str = "fleet";
-pub const SERVER: &str = "automation-cloud";
+pub const SERVER: &str = "far-end";
 /// While the fleet is built and at the restart: no sweep comes between.
 pub const SELDOM: &str = "1d";
 const LIMIT: Duration = Duration::from_mins(1);
@@ -25,9 +24,10 @@ const REQUESTS_PER_MINUTE: &str = "10000000";
 /// Everything that runs, dropped in this order.
 pub struct Setting {
     pub operator: Operator,
-    pub cloud: LocalCloud,
+    pub far: Far,
     /// The bare loop's own, so that its registrations are not in the operator's lists.
-    pub floor_cloud: LocalCloud,
+    pub floor_far: Far,
+    far_is: &'static str,
     pub client: Client,
     pub control_plane: ControlPlane,
 }
@@ -36,13 +36,7 @@ impl Setting {
     /// Starts everything, up to an operator that is connected to its server and has nothing to do.
     pub async fn start(args: &Args) -> Result<Self> {
         let program = Program::this_executable(EXTAPP)?;
-        let unlimited = ["get", "post", "put", "delete"].map(|method| format!("--rate-limit-{method}=0"));
-        let cloud = || {
-            unlimited
-                .iter()
-                .fold(LocalCloud::builder(program.clone()).in_memory(), crate::support::local_cloud::Builder::arg)
-        };
-        let (cloud, floor_cloud) = (cloud().start().await?, cloud().start().await?);
+        let (far, floor_far) = (args.server.start(&program).await?, args.server.start(&program).await?);
         let options = Options::default().manifest(installation::kinds()?).manifest(floor::kind()?);
         let control_plane = ControlPlane::start(options.manifest(installation::permissions())).await?;
         let client = control_plane.admin_client().await?;
@@ -52,9 +46,10 @@ impl Setting {
             ["--concurrency", &concurrency, "--requests-per-minute", REQUESTS_PER_MINUTE, "--identity", "fleet"];
         let operator = operator.args(flags).start().await?;
         control_plane.add_namespace(NAMESPACE).await?;
-        crate::support::apply_yaml_in(&client, NAMESPACE, &cloud.credentials_manifest()?).await?;
-        apply_yaml(&client, &server(cloud.base_url(), cloud.organization())).await?;
-        let setting = Self { operator, cloud, floor_cloud, client, control_plane };
+        crate::support::apply_yaml_in(&client, NAMESPACE, &far.manifest(SERVER)?).await?;
+        apply_yaml(&client, &server(&far)).await?;
+        let far_is = args.server.name();
+        let setting = Self { operator, far, floor_far, far_is, client, control_plane };
         setting.connected().await?;
         Ok(setting)
     }
@@ -91,8 +86,8 @@ impl Setting {
     pub fn processor_times(&mut self) -> Vec<(&'static str, Duration)> {
         let mut times = vec![("operator", self.operator.process().processor_time())];
         times.extend(self.control_plane.processes().map(|(name, process)| (name, process.processor_time())));
-        let clouds = [self.cloud.process().processor_time(), self.floor_cloud.process().processor_time()];
-        times.push(("local cloud", clouds.into_iter().flatten().reduce(|sum, time| sum + time)));
+        let servers = [self.far.process().processor_time(), self.floor_far.process().processor_time()];
+        times.push((self.far_is, servers.into_iter().flatten().reduce(|sum, time| sum + time)));
         times.push(("load", processor_time("self")));
         times.into_iter().map(|(name, time)| (name, time.unwrap_or_default())).collect()
     }
@@ -103,15 +98,11 @@ impl Setting {
     }
 }
 
-fn server(url: &str, organization: &str) -> String {
+fn server(far: &Far) -> String {
     json!({
         "apiVersion": "extapp.dev/v1alpha1", "kind": "AuthorizationServer",
         "metadata": {"name": SERVER, "namespace": NAMESPACE},
-        "spec": {
-            "uipath": {"url": url, "organization": organization},
-            "credentialsRef": {"name": "local-cloud-admin"},
-            "driftInterval": SELDOM
-        }
+        "spec": far.spec(SELDOM)
     })
     .to_string()
 }

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 
-use crate::manifests::APPLICATIONS;
+use crate::manifests::Expected;
 use crate::support::{Context, Error, Result};
 
 const WIDTH: usize = 46;
@@ -51,7 +51,7 @@ fn settled(app: &ExternalApplication) -> bool {
 }
 
 /// Watches the applications until each is ready or refused; every change of a reason is one line.
-pub async fn until_settled(client: &Client, started: Instant) -> Result<()> {
+pub async fn until_settled(client: &Client, expected: &[Expected], started: Instant) -> Result<()> {
     let api: Api<ExternalApplication> = Api::all(client.clone());
     let mut changes = pin!(watcher(api, watcher::Config::default()).default_backoff().applied_objects().boxed());
     let mut seen: BTreeMap<String, (bool, String)> = BTreeMap::new();
@@ -66,7 +66,7 @@ pub async fn until_settled(client: &Client, started: Instant) -> Result<()> {
                 println!("  {seconds:>6.2} s  {name:<28}{sign:<10} {}: {said}", ready.reason);
                 seen.insert(name, now);
             }
-            let all_settled = APPLICATIONS.iter().all(|expected| {
+            let all_settled = expected.iter().all(|expected| {
                 seen.get(&format!("{}/{}", expected.namespace, expected.name)).is_some_and(|(settled, _)| *settled)
             });
             if all_settled {

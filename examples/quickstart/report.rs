@@ -7,11 +7,11 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 
 use crate::checks::Checks;
-use crate::manifests::{APPLICATIONS, SERVER_NAMESPACE, SUGGESTION};
+use crate::manifests::SERVER_NAMESPACE;
 use crate::progress::{condition, heading};
-use crate::stage::Stage;
+use crate::stage::{Server, Stage};
 use crate::support::{Context, Error, Result};
-use crate::{permission, sign_in, token};
+use crate::{hydra, permission, sign_in, token};
 
 /// How many lines of the catalogue are shown.
 const CATALOGUE_LINES: usize = 6;
@@ -19,10 +19,20 @@ const CATALOGUE_LINES: usize = 6;
 pub async fn print(stage: &Stage, checks: &mut Checks) -> Result<()> {
     applications(stage, checks).await?;
     let secret = secret(stage, checks).await?;
-    claims(stage, &secret, checks).await?;
-    permission::show(stage, &secret, checks).await?;
-    let details = config_map(stage, checks).await?;
-    sign_in::show(&details, stage.password(), checks).await?;
+    match stage.server()? {
+        Server::LocalCloud(_) => {
+            claims(stage, &secret, checks).await?;
+            permission::show(stage, &secret, checks).await?;
+            let details = config_map(stage, checks).await?;
+            sign_in::show(&details, stage.password(), checks).await?;
+        }
+        Server::Hydra(hydra) => {
+            hydra::claims(&secret, stage.scene.worker, checks).await?;
+            hydra::client(hydra, &secret, checks).await?;
+            config_map(stage, checks).await?;
+            hydra::replacement(stage, &secret, checks).await?;
+        }
+    }
     refusal(stage, checks).await?;
     catalogue(stage, checks)
 }
@@ -54,7 +64,7 @@ async fn applications(stage: &Stage, checks: &mut Checks) -> Result<()> {
     heading("The applications");
     let table = show(stage, &["get", "extapp", "-A"], usize::MAX)?;
     let client = stage.client().await?;
-    for expected in &APPLICATIONS {
+    for expected in stage.scene.applications {
         let api: Api<ExternalApplication> = Api::namespaced(client.clone(), expected.namespace);
         let app = api.get(expected.name).await?;
         let ready = condition(&app, "Ready").context(format!("{} has no condition Ready", expected.name))?;
@@ -69,13 +79,9 @@ async fn applications(stage: &Stage, checks: &mut Checks) -> Result<()> {
 }
 
 async fn secret(stage: &Stage, checks: &mut Checks) -> Result<BTreeMap<String, String>> {
-    heading("What invoice-sync gets: the Secret invoice-sync-oauth in its namespace");
-    let api: Api<Secret> = Api::namespaced(stage.client().await?, "finance");
-    let secret = api.get("invoice-sync-oauth").await?;
-    let kind = secret.type_.unwrap_or_default();
-    let data = secret.data.unwrap_or_default();
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    let data: BTreeMap<String, String> = data.into_iter().map(|(key, value)| (key, text(value.0))).collect();
+    let worker = stage.scene.worker;
+    heading(&format!("What {worker} gets: the Secret {worker}-oauth in its namespace"));
+    let (kind, data) = published(stage).await?;
     println!("  type: {kind}");
     for (key, value) in &data {
         let shown = if key == "client-secret" { "(not shown here)" } else { value };
@@ -87,8 +93,17 @@ async fn secret(stage: &Stage, checks: &mut Checks) -> Result<BTreeMap<String, S
     }
     let mut scopes: Vec<_> = data.get("scope").map(|scope| scope.split(' ').collect()).unwrap_or_default();
     scopes.sort_unstable();
-    checks.equal("scope in the Secret", &scopes.join(" ").as_str(), &"OR.Default OR.Queues");
+    checks.equal("scope in the Secret", &scopes.join(" ").as_str(), &stage.scene.scope);
     Ok(data)
+}
+
+/// The Secret of the confidential application: its type and what it says.
+pub async fn published(stage: &Stage) -> Result<(String, BTreeMap<String, String>)> {
+    let api: Api<Secret> = Api::namespaced(stage.client().await?, "finance");
+    let secret = api.get(&format!("{}-oauth", stage.scene.worker)).await?;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let data = secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, text(value.0))).collect();
+    Ok((secret.type_.unwrap_or_default(), data))
 }
 
 async fn claims(stage: &Stage, secret: &BTreeMap<String, String>, checks: &mut Checks) -> Result<()> {
@@ -110,16 +125,17 @@ async fn claims(stage: &Stage, secret: &BTreeMap<String, String>, checks: &mut C
     checks.equal("claim sub", &text("sub"), &of("client-id"));
     checks.equal("claim scope", &sorted(&text("scope")), &sorted(&of("scope")));
     let server: Api<extapp::api::AuthorizationServer> = Api::namespaced(stage.client().await?, SERVER_NAMESPACE);
-    let organization = server.get("automation-cloud").await?.status.and_then(|status| status.organization_id);
+    let organization = server.get(stage.scene.server).await?.status.and_then(|status| status.organization_id);
     checks.equal("claim prt_id", &text("prt_id"), &organization.unwrap_or_default());
     checks.equal("claim sub_type", &text("sub_type").as_str(), &"service.external");
     Ok(())
 }
 
 async fn config_map(stage: &Stage, checks: &mut Checks) -> Result<BTreeMap<String, String>> {
-    heading("What onboarding-desktop gets: a ConfigMap, since it cannot keep a secret");
+    let desktop = stage.scene.desktop;
+    heading(&format!("What {desktop} gets: a ConfigMap, since it cannot keep a secret"));
     let api: Api<ConfigMap> = Api::namespaced(stage.client().await?, "people");
-    let data = api.get("onboarding-desktop-oauth").await?.data.unwrap_or_default();
+    let data = api.get(&format!("{desktop}-oauth")).await?.data.unwrap_or_default();
     for (key, value) in &data {
         println!("  {key:<20}{value}");
     }
@@ -131,23 +147,25 @@ async fn config_map(stage: &Stage, checks: &mut Checks) -> Result<BTreeMap<Strin
 }
 
 async fn refusal(stage: &Stage, checks: &mut Checks) -> Result<()> {
-    heading("What payroll-robot gets: an answer");
+    let mistaken = stage.scene.mistaken;
+    heading(&format!("What {mistaken} gets: an answer"));
     let path = r#"{.status.conditions[?(@.type=="Ready")].message}"#;
-    let arguments = ["get", "extapp", "payroll-robot", "-n", "people", "-o", &format!("jsonpath={path}")];
+    let arguments = ["get", "extapp", mistaken, "-n", "people", "-o", &format!("jsonpath={path}")];
     let message = kubectl(stage, &arguments)?;
     println!("  {message}");
-    println!("  (`kubectl describe extapp payroll-robot -n people` shows it too, with its Events)");
-    checks.equal("the refusal", &message.as_str(), &SUGGESTION);
+    println!("  (`kubectl describe extapp {mistaken} -n people` shows it too, with its Events)");
+    checks.equal("the refusal", &message.as_str(), &stage.scene.suggestion);
     let api: Api<ExternalApplication> = Api::namespaced(stage.client().await?, "people");
-    let registered = api.get("payroll-robot").await?.status.and_then(|status| status.client_id);
-    checks.that("nothing was registered for payroll-robot", registered.is_none());
+    let registered = api.get(mistaken).await?.status.and_then(|status| status.client_id);
+    checks.that(format!("nothing was registered for {mistaken}"), registered.is_none());
     Ok(())
 }
 
 fn catalogue(stage: &Stage, checks: &mut Checks) -> Result<()> {
     heading("What may be asked for: the server's catalogue, kept as objects");
     let table = show(stage, &["get", "apires", "-n", SERVER_NAMESPACE], CATALOGUE_LINES)?;
-    checks.that("the catalogue has UiPath.Orchestrator", table.contains("UiPath.Orchestrator"));
+    let resource = stage.scene.resource;
+    checks.that(format!("the catalogue has {resource}"), table.contains(resource));
     Ok(())
 }
 
@@ -161,21 +179,34 @@ pub fn invitation(stage: &Stage) -> Result<()> {
         println!("  alias kubectl={}", stage.kubectl(&[])?.get_program().display());
     }
     println!();
-    let fix = r#"'[{"op":"replace","path":"/spec/resources/0/applicationScopes/0","value":"OR.Queues"}]'"#;
-    for (command, why) in [
+    let scene = stage.scene;
+    let (worker, mistaken, right) = (scene.worker, scene.mistaken, scene.right);
+    let fix = format!(r#"'[{{"op":"replace","path":"/spec/resources/0/applicationScopes/0","value":"{right}"}}]'"#);
+    let mut commands = vec![
         ("kubectl get oauth -A".to_owned(), "everything of extapp"),
-        ("kubectl describe extapp payroll-robot -n people".to_owned(), "why it is not ready"),
-        (format!("kubectl patch extapp payroll-robot -n people --type json -p {fix}"), "the mistake set right"),
-        ("kubectl delete secret invoice-sync-oauth -n finance".to_owned(), "made again, with a new client secret"),
-        ("kubectl delete extapp invoice-sync -n finance".to_owned(), "the registration goes too"),
-        ("kubectl describe roleassign invoice-sync -n finance".to_owned(), "its roles, and who it is in Orchestrator"),
+        (format!("kubectl describe extapp {mistaken} -n people"), "why it is not ready"),
+        (format!("kubectl patch extapp {mistaken} -n people --type json -p {fix}"), "the mistake set right"),
+        (format!("kubectl delete secret {worker}-oauth -n finance"), "made again, with a new client secret"),
+        (format!("kubectl delete extapp {worker} -n finance"), "the registration goes too"),
         ("kubectl explain externalapplication.spec --recursive".to_owned(), "the manual"),
-    ] {
+    ];
+    if let Server::LocalCloud(_) = stage.server()? {
+        let roles = format!("kubectl describe roleassign {worker} -n finance");
+        commands.insert(5, (roles, "its roles, and who it is in Orchestrator"));
+    }
+    for (command, why) in commands {
         println!("  # {why}\n  {command}");
     }
-    println!("\n  The stand-in for Automation Cloud is at {}", stage.cloud()?.url());
-    if let Some(people) = stage.cloud()?.people_file() {
-        println!("  {} can sign in there; the password is in {}", sign_in::EMAIL, people.display());
+    match stage.server()? {
+        Server::LocalCloud(cloud) => {
+            println!("\n  The stand-in for Automation Cloud is at {}", cloud.url());
+            if let Some(people) = cloud.people_file() {
+                println!("  {} can sign in there; the password is in {}", sign_in::EMAIL, people.display());
+            }
+        }
+        Server::Hydra(hydra) => {
+            println!("\n  Hydra is at {}, its admin API at {}/admin/clients", hydra.url(), hydra.admin_url());
+        }
     }
     println!("\nCtrl-C ends everything that was started here.");
     Ok(())

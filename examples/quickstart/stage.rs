@@ -11,16 +11,15 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, ResourceExt};
 use tempfile::TempDir;
 
-use crate::EXTAPP;
-use crate::manifests::{self, NAMESPACES, SERVER_NAMESPACE};
+use crate::manifests::{self, NAMESPACES, Replacement, SERVER_NAMESPACE, Scene};
 use crate::progress::{heading, step, until_settled};
-use crate::sign_in;
 use crate::support::assets::{Assets, scratch};
 use crate::support::kubeconfig::write_private;
 use crate::support::{
-    Context, ControlPlane, Error, LocalCloud, Operator, Options, Program, Result, apply_yaml, apply_yaml_in,
+    Context, ControlPlane, Error, Hydra, LocalCloud, Operator, Options, Program, Result, apply_yaml, apply_yaml_in,
     eventually, installation,
 };
+use crate::{EXTAPP, sign_in};
 
 /// How long the cluster may take to remove what was applied.
 const REMOVAL: Duration = Duration::from_mins(2);
@@ -32,35 +31,54 @@ enum Cluster {
     Existing { context: String, kubeconfig: PathBuf, client: Client, _scratch: TempDir },
 }
 
+/// The server that applications are registered at.
+#[allow(clippy::large_enum_variant, reason = "there is one in the whole program")]
+pub enum Server {
+    LocalCloud(LocalCloud),
+    Hydra(Hydra),
+}
+
+impl Server {
+    /// The addresses of its manifest.
+    fn replacements(&self) -> Vec<Replacement> {
+        match self {
+            Self::LocalCloud(cloud) => vec![(manifests::PLACEHOLDER, cloud.base_url().to_owned())],
+            Self::Hydra(hydra) => vec![
+                ("https://hydra.example.com", hydra.url()),
+                ("http://hydra-admin.identity.svc:4445", hydra.admin_url()),
+            ],
+        }
+    }
+}
+
 /// What has been started so far.
-#[derive(Default)]
 pub struct Stage {
+    pub scene: &'static Scene,
     // Fields are dropped in this order.
     operator: Option<Operator>,
-    cloud: Option<LocalCloud>,
+    server: Option<Server>,
     cluster: Option<Cluster>,
     /// Of the person who can sign in.
     password: String,
 }
 
 impl Stage {
+    pub fn new(scene: &'static Scene) -> Self {
+        Self { scene, operator: None, server: None, cluster: None, password: String::new() }
+    }
+
     /// Starts everything and applies the manifests; returns once every application is ready or refused.
     pub async fn set(&mut self, context: Option<&str>) -> Result<()> {
         if context.is_none() {
             // Says itself what it does, if there is something to build.
             tokio::task::spawn_blocking(Assets::find).await??;
         }
-        println!("extapp quickstart: a cluster, a stand-in for Automation Cloud, the operator, and four applications.");
+        let (what, count) = (self.is_with(), self.scene.applications.len());
+        println!("extapp quickstart: a cluster, {what}, the operator, and {count} applications.");
         heading("Starting, everything on loopback and on free ports");
         let program = Program::this_executable(EXTAPP)?;
-        let (people, password) = sign_in::person();
-        self.password = password;
-        let cloud = step("local cloud, in memory", async {
-            let cloud = LocalCloud::builder(program.clone()).in_memory().people(&people).start().await?;
-            let url = cloud.url().to_owned();
-            Ok((cloud, url))
-        });
-        let cloud = self.cloud.insert(cloud.await?);
+        let server = Box::pin(self.start_server(&program)).await?;
+        let server = self.server.insert(server);
         let cluster = match context {
             None => Box::pin(step("control plane: etcd, API server, controllers", own_cluster())).await?,
             Some(name) => step("your cluster", existing_cluster(name)).await?,
@@ -76,11 +94,38 @@ impl Stage {
         };
         self.operator = Some(step(cluster.operator_is(), starting).await?);
 
-        heading("Applying examples/quickstart/*.yaml, as kubectl would");
-        println!("  {} in 2-server.yaml is replaced by {}", manifests::PLACEHOLDER, cloud.base_url());
+        heading(&format!("Applying {}/*.yaml, as kubectl would", self.scene.folder));
+        for (written, here) in server.replacements() {
+            println!("  {written} in 2-server.yaml is replaced by {here}");
+        }
         let started = Instant::now();
-        apply(&client, cloud).await?;
-        until_settled(&client, started).await
+        apply(&client, self.scene, server).await?;
+        until_settled(&client, self.scene.applications, started).await
+    }
+
+    fn is_with(&self) -> &'static str {
+        if self.scene.server == manifests::HYDRA.server { "an Ory Hydra" } else { "a stand-in for Automation Cloud" }
+    }
+
+    async fn start_server(&mut self, program: &Program) -> Result<Server> {
+        if self.scene.server == manifests::HYDRA.server {
+            // Says itself what it does, if there is something to build.
+            tokio::task::spawn_blocking(Hydra::prepare).await??;
+            return step("Ory Hydra, with its data in SQLite", async {
+                let hydra = Hydra::start().await?;
+                let url = hydra.url();
+                Ok((Server::Hydra(hydra), url))
+            })
+            .await;
+        }
+        let (people, password) = sign_in::person();
+        self.password = password;
+        step("local cloud, in memory", async {
+            let cloud = LocalCloud::builder(program.clone()).in_memory().people(&people).start().await?;
+            let url = cloud.url().to_owned();
+            Ok((Server::LocalCloud(cloud), url))
+        })
+        .await
     }
 
     /// A client for the person with the YAML.
@@ -104,8 +149,15 @@ impl Stage {
         })
     }
 
+    pub fn server(&self) -> Result<&Server> {
+        self.server.as_ref().context("the server does not run")
+    }
+
     pub fn cloud(&self) -> Result<&LocalCloud> {
-        self.cloud.as_ref().context("the local cloud does not run")
+        match self.server()? {
+            Server::LocalCloud(cloud) => Ok(cloud),
+            Server::Hydra(_) => Err(Error::new("there is no local cloud")),
+        }
     }
 
     pub fn password(&self) -> &str {
@@ -222,10 +274,12 @@ async fn install(cluster: &Cluster, client: &Client) -> Result<((), String)> {
     Ok(((), kinds.join(", ")))
 }
 
-async fn apply(client: &Client, cloud: &LocalCloud) -> Result<()> {
-    for manifest in manifests::read(cloud.base_url())? {
+async fn apply(client: &Client, scene: &Scene, server: &Server) -> Result<()> {
+    for manifest in manifests::read(scene, &server.replacements())? {
         apply_yaml(client, &manifest.text).await.context(&manifest.file)?;
-        if manifest.file.starts_with('1') {
+        if let Server::LocalCloud(cloud) = server
+            && manifest.file.starts_with('1')
+        {
             let secret = cloud.credentials_manifest()?;
             apply_yaml_in(client, SERVER_NAMESPACE, &secret).await.context("the local cloud's credentials")?;
         }

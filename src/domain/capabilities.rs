@@ -2,7 +2,7 @@
 
 use super::observed::Finding;
 use super::reason::Reason;
-use super::registration::{Desired, Setting};
+use super::registration::{ClientType, Desired, Setting};
 
 /// What one kind of server can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,14 @@ pub enum PermissionScope {
 impl Capabilities {
     /// The first thing that is asked for and cannot be had here.
     pub fn refusal(&self, desired: &Desired) -> Option<Finding> {
+        let method = Setting::TokenEndpointAuthMethod;
+        if desired.client_type == ClientType::NonConfidential && desired.settings.contains_key(&method) {
+            let message = format!(
+                "spec.{}: a NonConfidential application has no secret to authenticate with. Remove it",
+                method.field()
+            );
+            return Some(Finding::stalled(Reason::InvalidSpec, message));
+        }
         let setting = desired.settings.keys().find(|setting| !self.settings.contains(setting))?;
         let known: Vec<&str> = self.settings.iter().map(|setting| setting.field()).collect();
         let instead = if known.is_empty() {
@@ -92,5 +100,18 @@ mod tests {
         assert!(some.refusal(&wanted).expect("refused").message.contains("it has settings.audiences"));
         let all = Capabilities { settings: &Setting::ALL, ..none };
         assert_eq!(all.refusal(&wanted), None);
+    }
+
+    #[test]
+    fn who_has_no_secret_is_not_told_how_to_send_it() {
+        let method = SettingValue::Text("client_secret_post".into());
+        let settings = [(Setting::TokenEndpointAuthMethod, method)].into();
+        let mut wanted = Desired { settings, ..desired() };
+        let all = Capabilities { settings: &Setting::ALL, ..facts().capabilities };
+        assert_eq!(all.refusal(&wanted), None);
+        wanted.client_type = ClientType::NonConfidential;
+        let finding = all.refusal(&wanted).expect("refused");
+        assert_eq!(finding.reason, Reason::InvalidSpec);
+        assert!(finding.message.starts_with("spec.settings.tokenEndpointAuthMethod: "), "{}", finding.message);
     }
 }

@@ -144,16 +144,15 @@ pub fn resource_status(
 ) -> Option<ApiResourceStatus> {
     let old = object.status.clone().unwrap_or_default();
     let enforces = source == CatalogueSource::Managed && object.spec.management == CatalogueManagement::Enforce;
-    let (state, stalled) = match obstacle.filter(|_| enforces) {
-        Some(finding) => ((false, finding.reason, finding.message.clone()), finding.stalled),
-        None => {
-            let (holds, reason, message) = if is_ours(server, object) {
-                (true, Reason::InSync, "shows what the server's catalogue says")
-            } else {
-                declaration(source, object.spec.management)
-            };
-            ((holds, reason, message.to_owned()), !holds)
-        }
+    let (state, stalled) = if let Some(finding) = obstacle.filter(|_| enforces) {
+        ((false, finding.reason, finding.message.clone()), finding.stalled)
+    } else {
+        let (holds, reason, message) = if is_ours(server, object) {
+            (true, Reason::InSync, "shows what the server's catalogue says")
+        } else {
+            declaration(source, object.spec.management)
+        };
+        ((holds, reason, message.to_owned()), !holds)
     };
     let stalled = stalled.then(|| (true, state.1, state.2.clone()));
     let wanted = [Wanted { kind: "Ready", state: Some(state) }, Wanted { kind: "Stalled", state: stalled }];

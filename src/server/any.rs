@@ -6,16 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
-use url::Url;
 
-use super::budget::{Budget, BudgetRegistry, Limits};
+use super::budget::{Budget, BudgetRegistry};
 use super::http::{RequestObserver, Timeouts};
-use super::hydra::{self, Hydra};
-use super::keycloak::{self, Keycloak};
+use super::hydra::Hydra;
+use super::keycloak::Keycloak;
 use super::permissions::{About, Assignee, ManagedCatalogue, Permissions};
-use super::uipath::{self, Deployment, Uipath};
+use super::uipath::Uipath;
 use super::{AuthorizationServer, Lane, ServerError};
-use crate::api::{AuthorizationServerSpec, authorization_server};
+use crate::api::AuthorizationServerSpec;
 use crate::clock::Clock;
 use crate::domain::capabilities::Capabilities;
 use crate::domain::catalogue::{Enforced, Obstacles};
@@ -85,6 +84,7 @@ impl Unusable {
 }
 
 /// Any authorization server: a closed set, dispatched without boxes.
+#[allow(clippy::large_enum_variant, reason = "there is one for each AuthorizationServer")]
 pub enum AnyServer {
     Uipath(Uipath),
     Hydra(Hydra),
@@ -96,92 +96,16 @@ impl AnyServer {
     /// is sent yet.
     pub fn build(spec: &AuthorizationServerSpec, parts: Parts<'_>) -> Result<(Self, Arc<Budget>), Unusable> {
         if let Some(spec) = &spec.uipath {
-            return uipath(spec, parts).map(|(server, budget)| (Self::Uipath(server), budget));
+            return Uipath::from_spec(spec, parts).map(|(server, budget)| (Self::Uipath(server), budget));
         }
         if let Some(spec) = &spec.hydra {
-            return hydra(spec, parts).map(|(server, budget)| (Self::Hydra(server), budget));
+            return Hydra::from_spec(spec, parts).map(|(server, budget)| (Self::Hydra(server), budget));
         }
         if let Some(spec) = &spec.keycloak {
-            return keycloak(spec, parts).map(|(server, budget)| (Self::Keycloak(server), budget));
+            return Keycloak::from_spec(spec, parts).map(|(server, budget)| (Self::Keycloak(server), budget));
         }
         Err(Unusable::Kind)
     }
-}
-
-fn uipath(spec: &authorization_server::Uipath, parts: Parts<'_>) -> Result<(Uipath, Arc<Budget>), Unusable> {
-    let (client_id, client_secret) = parts.credentials.client()?;
-    let url = Url::parse(&spec.url).map_err(Unusable::address("uipath.url"))?;
-    let limits = match (parts.requests_per_minute, spec.deployment) {
-        (Some(limit), _) => Limits::per_minute(limit),
-        (None, Deployment::AutomationCloud) => Limits::automation_cloud(),
-        (None, _) => Limits::unlimited(),
-    };
-    let budget = parts.budgets.of(&url, &spec.organization, limits, &parts.clock);
-    let orchestrator = parts.requests_per_minute.map_or_else(Limits::orchestrator, Limits::per_minute);
-    let orchestrator_budget =
-        parts.budgets.of(&url, &format!("{}/orchestrator_", spec.organization), orchestrator, &parts.clock);
-    let server = Uipath::new(uipath::Config {
-        url,
-        organization: spec.organization.clone(),
-        deployment: spec.deployment,
-        client_id,
-        client_secret,
-        ca_pem: parts.ca_pem,
-        insecure_hosts: parts.insecure_hosts,
-        timeouts: parts.timeouts,
-        budget: budget.clone(),
-        orchestrator_budget,
-        clock: parts.clock,
-        observer: parts.observer,
-    })
-    .map_err(Unusable::address("uipath.url"))?;
-    Ok((server, budget))
-}
-
-fn keycloak(spec: &authorization_server::Keycloak, parts: Parts<'_>) -> Result<(Keycloak, Arc<Budget>), Unusable> {
-    let (client_id, client_secret) = parts.credentials.client()?;
-    let url = Url::parse(&spec.url).map_err(Unusable::address("keycloak.url"))?;
-    // Keycloak itself counts no requests.
-    let limits = parts.requests_per_minute.map_or_else(Limits::unlimited, Limits::per_minute);
-    let budget = parts.budgets.of(&url, &spec.realm, limits, &parts.clock);
-    let server = Keycloak::new(keycloak::Config {
-        url,
-        realm: spec.realm.clone(),
-        client_id,
-        client_secret,
-        ca_pem: parts.ca_pem,
-        insecure_hosts: parts.insecure_hosts,
-        timeouts: parts.timeouts,
-        budget: budget.clone(),
-        clock: parts.clock,
-        observer: parts.observer,
-    })
-    .map_err(Unusable::address("keycloak.url"))?;
-    Ok((server, budget))
-}
-
-fn hydra(spec: &authorization_server::Hydra, parts: Parts<'_>) -> Result<(Hydra, Arc<Budget>), Unusable> {
-    let url = Url::parse(&spec.url).map_err(Unusable::address("hydra.url"))?;
-    let admin_url = Url::parse(&spec.admin_url).map_err(Unusable::address("hydra.adminUrl"))?;
-    let limits = parts.requests_per_minute.map_or_else(Limits::unlimited, Limits::per_minute);
-    let budget = parts.budgets.of(&admin_url, "", limits, &parts.clock);
-    let server = Hydra::new(hydra::Config {
-        url,
-        admin_url,
-        token: parts.credentials.get("token").map(ClientSecret::new),
-        ca_pem: parts.ca_pem,
-        insecure_hosts: parts.insecure_hosts,
-        timeouts: parts.timeouts,
-        budget: budget.clone(),
-        clock: parts.clock,
-        observer: parts.observer,
-    })
-    .map_err(|error| match error {
-        hydra::ConfigError::AdminUrl(_) => Unusable::address("hydra.adminUrl")(error),
-        hydra::ConfigError::Token => Unusable::address("credentialsRef")(error),
-        hydra::ConfigError::Url(_) | hydra::ConfigError::Client(_) => Unusable::address("hydra.url")(error),
-    })?;
-    Ok((server, budget))
 }
 
 macro_rules! each {

@@ -40,6 +40,7 @@ use crate::domain::registration::{
     SecretId,
 };
 
+mod from_spec;
 mod lifespan;
 mod mapping;
 mod wire;

@@ -24,6 +24,7 @@ use crate::domain::registration::{
 };
 
 mod enforce;
+mod from_spec;
 mod operation;
 mod readings;
 mod roles;

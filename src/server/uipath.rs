@@ -23,6 +23,7 @@ use crate::domain::registration::{
 
 mod answer;
 mod discovery;
+mod from_spec;
 mod operation;
 mod orchestrator;
 mod paths;

@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
+use extapp::api::{ApiResource, AuthorizationServer};
+use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::site::Site;
+use super::site::{SERVER, Site};
 use crate::support::peers;
 use crate::support::world::{Keys, LIMIT};
-use crate::support::{Context, Result, eventually};
+use crate::support::{Context, Result, eventually, wait_for};
 
 fn scripts() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign_clients")
@@ -119,7 +121,7 @@ async fn what_only_another_kind_of_server_can_do_is_refused_with_a_reason() -> R
     site.world.until_ready("invoices").await?;
     site.world.permit("invoices", "invoices", "  roles: [Reader]\n").await?;
     let message = site.world.until_not_permitted("invoices", "NotSupported").await?;
-    assert!(message.contains("hydra"), "{message}");
+    assert!(message.contains("roles"), "{message}");
     // And the other way round.
     site.world.confidential(site.world.home.name(), "robot", "  settings: {skipConsent: true}\n").await?;
     let message = site.world.until_refused(site.world.home.name(), "robot", "NotSupported").await?;
@@ -133,7 +135,7 @@ async fn a_server_refuses_in_its_own_words() -> Result<()> {
     let settings = "  settings: {postLogoutRedirectUris: ['https://elsewhere.example.com/bye']}\n";
     site.confidential("invoices", settings).await?;
     let message = site.world.until_refused(site.world.home.name(), "invoices", "RejectedByServer").await?;
-    assert!(message.contains("post_logout_redirect_uri"), "{message}");
+    assert!(message.contains("postLogoutRedirectUris"), "{message}");
     assert!(!message.contains("MAY choose"), "{message}");
     Ok(())
 }
@@ -241,6 +243,15 @@ async fn where_nothing_changes_nothing_is_written() -> Result<()> {
         site.world.until_ready(name).await?;
     }
     let home = site.world.home.name();
+    // What counts the applications comes after them.
+    let server = |server: Option<&AuthorizationServer>| {
+        server.and_then(|server| server.status.as_ref()).is_some_and(|status| status.applications == Some(2))
+    };
+    wait_for(site.world.servers(), SERVER, LIMIT, server).await?;
+    let api = |api: Option<&ApiResource>| {
+        api.and_then(|api| api.status.as_ref()).is_some_and(|status| status.applications == Some(2))
+    };
+    wait_for(Api::namespaced(site.world.client.clone(), home), "invoices", LIMIT, api).await?;
     let (versions, writes) = (site.world.versions().await?, site.hydra.writes());
     let listed = site.hydra.requests().len();
     // Sweeps, and an edit that asks for nothing new.

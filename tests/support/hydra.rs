@@ -111,6 +111,11 @@ pub struct Hydra {
 }
 
 impl Hydra {
+    /// Builds the program if it is not there: minutes, and says so. Blocks.
+    pub fn prepare() -> Result<()> {
+        installed().map(|_| ())
+    }
+
     /// One with nothing in it.
     pub async fn start() -> Result<Self> {
         let scratch = scratch("hydra-")?;
@@ -187,6 +192,8 @@ impl Hydra {
             let link = links.split(',').find(|link| link.ends_with("rel=\"next\""));
             next = link.and_then(|link| Some(link.trim_start_matches('<').split_once('>')?.0.to_owned()));
             let rows: Vec<Value> = answer.json().await?;
+            // Without any client, it names a next page all the same.
+            next = next.filter(|_| !rows.is_empty());
             found.extend(rows.into_iter().filter(|row| name.is_empty() || row["client_name"] == name));
         }
         Ok(found)

@@ -239,11 +239,13 @@ pub(super) fn next_page(link: &str) -> Option<String> {
     pairs.find(|(name, _)| name == "page_token").map(|(_, token)| token.into_owned())
 }
 
-/// Takes what the server says of every such error out of a description, so that what it says of this one is left.
+/// Takes what the server says of every such error out of a description, so that what it says of this one is left; and calls a
+/// field by the name that people know it by here, which is also shorter than anything that could be a secret.
 pub(super) fn to_the_point(answer: &mut Answer) {
     let Ok(mut body) = serde_json::from_slice::<Value>(&answer.body) else { return };
     let Some(text) = body["error_description"].as_str() else { return };
     let short = GENERALITIES.iter().fold(text.to_owned(), |text, general| text.replace(general, ""));
+    let short = short.replace("post_logout_redirect_uri", "postLogoutRedirectUris");
     body["error_description"] = short.trim().into();
     answer.body = body.to_string().into();
 }

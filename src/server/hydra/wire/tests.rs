@@ -133,6 +133,11 @@ fn of_an_error_is_left_what_is_said_of_this_one() {
     to_the_point(&mut told);
     let text = crate::server::json_api::text(&told, &[]);
     assert_eq!(text.as_str(), "invalid_client_metadata: Origin URL https://a.example/p must have an empty path.");
+    let body = json!({"error": "e", "error_description": "post_logout_redirect_uri \"https://a.example/\" must match"});
+    let mut told = answer(body.to_string());
+    to_the_point(&mut told);
+    let text = crate::server::json_api::text(&told, &[]);
+    assert_eq!(text.as_str(), r#"e: postLogoutRedirectUris "https://a.example/" must match"#);
     let mut page = answer("<html>".into());
     to_the_point(&mut page);
     assert_eq!(page.body, "<html>");
