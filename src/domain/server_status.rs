@@ -331,6 +331,23 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_in_the_way_of_a_declared_object_is_its_status() {
+        let mut declared = catalogue_objects(&fixture(), &catalogue()).remove(0);
+        declared.metadata.owner_references = None;
+        declared.spec.management = CatalogueManagement::Enforce;
+        let status = |obstacle: Option<&Finding>| {
+            let told = resource_status(&fixture(), &declared, CatalogueSource::Managed, obstacle, 0, NOON);
+            let conditions = told.expect("a status").conditions;
+            conditions.into_iter().map(|c| format!("{} {} {}", c.type_, c.status, c.reason)).collect::<Vec<_>>()
+        };
+        assert_eq!(status(None), ["Ready True Enforced"]);
+        let foreign = Finding::stalled(Reason::ServerConflict, "not ours");
+        assert_eq!(status(Some(&foreign)), ["Ready False ServerConflict", "Stalled True ServerConflict"]);
+        let passing = Finding::passing(Reason::ServerTimeout, "slow", super::super::observed::Retry::Backoff);
+        assert_eq!(status(Some(&passing)), ["Ready False ServerTimeout"]);
+    }
+
+    #[test]
     fn a_declared_object_says_whether_it_counts_and_whether_the_server_can_be_told() {
         let mut declared = catalogue_objects(&fixture(), &catalogue()).remove(0);
         declared.metadata.owner_references = None;
