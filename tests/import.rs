@@ -166,7 +166,7 @@ async fn a_client_of_hydra_maester_is_taken_over_with_its_secret_and_no_workload
             world.secrets(tenant).get(SECRET).await?.metadata.owner_references.unwrap_or_default();
         Ok((owners.len() == 1 && owners[0].kind == "ExternalApplication").then_some(()))
     };
-    eventually("the Secret belongs to the application alone", Duration::from_secs(120), alone).await?;
+    eventually("the Secret belongs to the application alone", Duration::from_mins(2), alone).await?;
     assert_eq!(world.secret(tenant, SECRET).await?["CLIENT_SECRET"], setting.client_secret);
     assert!(setting.authenticates().await?);
     Ok(())

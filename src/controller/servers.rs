@@ -18,6 +18,7 @@ use crate::domain::observed::{Finding, Retry, ServerFacts, ServerSeen};
 use crate::domain::reason::Reason;
 use crate::domain::registration::{Catalogue, ClientId, Listed};
 use crate::server::budget::Budget;
+use crate::server::registration::Records;
 use crate::server::{AnyServer, AuthorizationServer as _, Lane, ServerError};
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -74,6 +75,8 @@ pub struct Server {
     terms: Mutex<Option<u64>>,
     said: Mutex<Option<(String, String)>>,
     budget: Mutex<Option<Arc<Budget>>>,
+    /// What is kept of registrations, for the object with this UID.
+    records: Mutex<Option<(String, Arc<Records>)>>,
     /// Which registration belongs to which application (by UID), before any status says so.
     claims: Mutex<HashMap<ClientId, String>>,
     listing: tokio::sync::Mutex<Option<Listing>>,
@@ -110,6 +113,7 @@ impl Server {
             terms: Mutex::default(),
             said: Mutex::default(),
             budget: Mutex::default(),
+            records: Mutex::default(),
             claims: Mutex::default(),
             listing: tokio::sync::Mutex::default(),
             read_at: Mutex::default(),
@@ -189,6 +193,19 @@ impl Server {
 
     pub fn budget(&self) -> Option<Arc<Budget>> {
         locked(&self.budget).clone()
+    }
+
+    /// The records of the object with this UID: the same for every connection.
+    pub fn records(&self, uid: &str, new: impl FnOnce() -> Records) -> Arc<Records> {
+        let mut records = locked(&self.records);
+        if let Some((of, known)) = records.as_ref()
+            && of == uid
+        {
+            return known.clone();
+        }
+        let new = Arc::new(new());
+        *records = Some((uid.to_owned(), new.clone()));
+        new
     }
 
     /// Records what a pass over the server found. Gives back whether applications should look again.
@@ -334,7 +351,8 @@ pub fn finding(error: &ServerError) -> Finding {
         ServerError::Unauthorized
         | ServerError::Forbidden { .. }
         | ServerError::Rejected { .. }
-        | ServerError::Unsupported { .. } => Finding::stalled(reason, message).looked_at_again(),
+        | ServerError::Unsupported { .. }
+        | ServerError::OutOfReach { .. } => Finding::stalled(reason, message).looked_at_again(),
         ServerError::RateLimited { retry_after: Some(wait) } | ServerError::Budget { retry_after: wait } => {
             Finding::passing(reason, message, after(*wait))
         }
@@ -342,6 +360,7 @@ pub fn finding(error: &ServerError) -> Finding {
         | ServerError::Timeout
         | ServerError::NotFound
         | ServerError::Conflict { .. }
+        | ServerError::Unrecorded { .. }
         | ServerError::RateLimited { retry_after: None }
         | ServerError::Failed { .. }
         | ServerError::Unintelligible { .. } => Finding::passing(reason, message, Retry::Backoff),

@@ -128,6 +128,10 @@ pub enum Reason {
     RegistrationMissing,
     /// It cannot be proven which registration a lost create made.
     RegistrationAmbiguous,
+    /// The operator knows the registration and has nothing (any more) that the server lets it be managed with.
+    RegistrationOutOfReach,
+    /// The secret has expired, and this server gives no other.
+    SecretExpired,
     /// The secret is not known, and may not be replaced under management Observe.
     SecretUnknown,
     /// The catalogue of this server is its own; declared resources are not used.

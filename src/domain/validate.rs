@@ -344,7 +344,7 @@ pub fn unknowable(name: &str) -> Finding {
         "the answer to create was lost, and this server does not list its registrations: look there for one named {name} and delete it, then remove the annotation {}",
         crate::api::PENDING
     );
-    Finding::stalled(Reason::RegistrationAmbiguous, message)
+    Finding::stalled(Reason::RegistrationAmbiguous, message).looked_at_again()
 }
 
 fn ambiguous(ids: &[ClientId]) -> Finding {

@@ -96,6 +96,12 @@ impl JsonApi {
         if operation.creates { answer.map_err(ServerError::of_a_create) } else { answer }
     }
 
+    /// The same, never repeated: for what changes how the next request must be made.
+    pub async fn exchange_once(&self, operation: Operation, lane: Lane, call: Call) -> Result<Answer, ServerError> {
+        let request = Request { repeatable: false, ..request(operation, call) };
+        self.http.send(self.budget.admit(request, lane)?).await
+    }
+
     /// The same for what no budget counts: tokens and metadata.
     pub async fn exchange_exempt(&self, operation: Operation, call: Call) -> Result<Answer, ServerError> {
         self.http.send(Budgeted::exempt(request(operation, call))).await

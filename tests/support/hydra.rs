@@ -296,6 +296,9 @@ fn configuration(public: u16, admin: u16, database: &str) -> String {
         },
         "secrets": { "system": ["known to everybody, as its data is"] },
         "oidc": { "dynamic_client_registration": { "enabled": true, "default_scope": ["openid"] } },
+        "webfinger": { "oidc_discovery": {
+            "client_registration_url": format!("http://127.0.0.1:{public}/oauth2/register"),
+        } },
         "log": { "level": "info", "format": "json" },
     })
     .to_string()

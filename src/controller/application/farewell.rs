@@ -19,7 +19,7 @@ use crate::controller::kubernetes::{is_conflict, is_not_found};
 use crate::controller::servers::{Server, finding};
 use crate::controller::{Context, full_name, role_assignment, server_key};
 use crate::domain::credentials::whole;
-use crate::domain::farewell::{Farewell, Leaving, decide, patience, policy, wait_or_hand_over};
+use crate::domain::farewell::{Farewell, Leaving, after_failure, decide, patience, policy};
 use crate::domain::intent::{self, Settlement, settle};
 use crate::domain::observed::{
     FINALIZER, Finding, Retry, ServerSeen, has_finalizer, named_by_output, observes, status_client_id,
@@ -80,7 +80,7 @@ pub async fn depart(
         if server.report(&error) {
             ctx.wake_server(&server.key);
         }
-        farewell = refused(&leaving, id, &error);
+        farewell = after_failure(&leaving, &finding(&error));
     }
     conclude(app, object.as_deref(), &leaving, farewell, ctx).await
 }
@@ -113,7 +113,7 @@ pub async fn orphaned(app: &ExternalApplication, made: Option<&ClientId>, ctx: &
     if matches!(farewell, Farewell::Delete(_) | Farewell::Revoke(_))
         && let Err(error) = act(&server, leaving.policy, &id).await
     {
-        farewell = refused(&leaving, &id, &error);
+        farewell = after_failure(&leaving, &finding(&error));
     }
     let whose = full_name(app);
     match farewell {
@@ -123,6 +123,10 @@ pub async fn orphaned(app: &ExternalApplication, made: Option<&ClientId>, ctx: &
         Farewell::Delete(_) | Farewell::Revoke(_) => {
             let note = format!("{whose} vanished before its registration {id} could be deleted; it is deleted now");
             ctx.events.publish(&*object, Tone::Warning, Reason::Deleted, &note);
+        }
+        Farewell::Leave { client_id, because } => {
+            let note = format!("{whose} vanished, and its registration {client_id} is left at the server: {because}");
+            ctx.events.publish(&*object, Tone::Warning, Reason::Abandoned, &note);
         }
         Farewell::Release(..) | Farewell::Wait { .. } => {}
     }
@@ -137,17 +141,6 @@ fn entry(app: &ExternalApplication, id: &ClientId, leaving: &Leaving<'_>, becaus
         policy: leaving.policy,
         since: whole(leaving.now),
         last_error: Some(because),
-    }
-}
-
-/// What becomes of a registration that the server did not delete.
-fn refused(leaving: &Leaving<'_>, id: &ClientId, error: &ServerError) -> Farewell {
-    match error {
-        // To wait would be to wait for ever.
-        ServerError::Unsupported { what } => {
-            Farewell::Release(Reason::NotSupported, format!("registration {id} is left at the server: {what}"))
-        }
-        _ => wait_or_hand_over(leaving, &finding(error)),
     }
 }
 
@@ -294,6 +287,10 @@ async fn conclude(
                 Reason::Revoked,
                 &format!("registration {id} is left without secrets"),
             );
+        }
+        Farewell::Leave { client_id, because } => {
+            let note = format!("registration {client_id} is left at the server: {because}");
+            ctx.events.publish(app, Tone::Warning, Reason::Abandoned, &note);
         }
         Farewell::HandOver { client_id, because } => {
             if let (Some(id), Some(object)) = (&client_id, object)

@@ -17,6 +17,7 @@ use crate::controller::Context;
 use crate::controller::application::Error;
 use crate::controller::retry::spread;
 use crate::controller::servers::{Connection, Server, finding};
+use crate::controller::vault::SecretVault;
 use crate::domain::capabilities::Capabilities;
 use crate::domain::observed::{Finding, Retry, ServerFacts, status_client_id};
 use crate::domain::reason::Reason;
@@ -25,6 +26,7 @@ use crate::domain::sweep::all_vanished;
 use crate::metrics::{Metrics, ServerLabel, ServerRequest};
 use crate::server::any::{Credentials, Parts, Unusable};
 use crate::server::http::{RequestObserver, Timeouts};
+use crate::server::registration::Records;
 use crate::server::{AnyServer, AuthorizationServer as _, Lane, ServerError};
 
 /// What a server said of itself in this pass.
@@ -195,6 +197,8 @@ fn build(
     ca_pem: Option<Vec<u8>>,
 ) -> Result<AnyServer, Finding> {
     let total = ctx.settings.request_timeout;
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
+    let vault = || SecretVault::new(ctx.client.clone(), ctx.metrics.clone(), server.key.clone(), uid.to_owned());
     let parts = Parts {
         credentials,
         ca_pem,
@@ -204,6 +208,7 @@ fn build(
         requests_per_minute: ctx.settings.requests_per_minute,
         clock: ctx.settings.clock.clone(),
         observer: Arc::new(Counting { server: server.key.to_string(), metrics: ctx.metrics.clone() }),
+        records: server.records(uid, || Records::new(Arc::new(vault()))),
     };
     let (client, budget) =
         AnyServer::build(&object.spec, parts).map_err(|unusable| unusable_spec(object, &unusable))?;
