@@ -310,7 +310,7 @@ async fn empty_database(program: &Path, database: &Path) -> Result<()> {
         let made = hydra.scratch.path().join(DATABASE);
         std::fs::rename(&made, database).context(database.display())
     };
-    MADE.get_or_try_init(make).await.map(|_| ())
+    MADE.get_or_try_init(make).await.copied()
 }
 
 async fn serve(program: &Path, [public, admin]: [u16; 2], folder: &Path, options: &str) -> Result<Guarded> {
