@@ -33,6 +33,9 @@ pub const PENDING: &str = "extapp.dev/pending";
 /// application that adopts a registration takes such a Secret over, with the client secret that is in it.
 pub const GIVEN_TO: &str = "extapp.dev/given-to";
 
+/// Set to `true` on an AuthorizationServer: its registrations are gone for good, and are to be made again.
+pub const RECREATE: &str = "extapp.dev/recreate";
+
 /// The definitions of every kind, in the order in which they are printed and installed.
 pub fn definitions() -> Vec<CustomResourceDefinition> {
     vec![

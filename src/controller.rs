@@ -33,6 +33,7 @@ pub mod run;
 pub mod servers;
 pub mod tenants;
 pub mod turns;
+pub mod vault;
 pub mod watch;
 
 use events::Events;

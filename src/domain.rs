@@ -19,6 +19,7 @@ pub mod permissions;
 pub mod plan;
 pub mod reason;
 pub mod registration;
+pub mod renewal;
 pub mod scopes;
 pub mod server_status;
 pub mod settings;

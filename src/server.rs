@@ -22,6 +22,7 @@ pub mod keycloak;
 pub mod metadata;
 pub mod permissions;
 mod proof;
+pub mod registration;
 mod single_flight;
 pub mod text;
 mod token;

@@ -12,14 +12,17 @@ use extapp::domain::registration::{ClientId, ClientType, Desired, Grant, Owner, 
 use extapp::server::any::{AnyServer, Credentials, Parts};
 use extapp::server::budget::BudgetRegistry;
 use extapp::server::http::{Timeouts, Unobserved};
+use extapp::server::registration::Records;
 use serde_json::Value;
 
 use crate::support::error::{Context, Result};
 use crate::support::gate::Gate;
+use crate::support::vault::Memory;
 
 mod cases;
 mod hydra;
 mod keycloak;
+mod registration;
 mod uipath;
 
 /// One real server, with a gate before it, and what the cases need to know of it.
@@ -60,6 +63,7 @@ pub fn build(spec: Value, credentials: &[(&str, &str)]) -> Result<AnyServer> {
         requests_per_minute: None,
         clock: Clock::system(),
         observer: std::sync::Arc::new(Unobserved),
+        records: std::sync::Arc::new(Records::new(std::sync::Arc::<Memory>::default())),
     };
     Ok(AnyServer::build(&spec, parts).context("a backend")?.0)
 }

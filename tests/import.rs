@@ -44,7 +44,7 @@ impl Setting {
         let (world, hydra) = tokio::try_join!(World::with("import", variations), Hydra::start())?;
         let server = json!({
             "apiVersion": "extapp.dev/v1alpha1", "kind": "AuthorizationServer", "metadata": {"name": "hydra"},
-            "spec": {"hydra": {"url": hydra.url(), "adminUrl": hydra.admin_url()}, "allowedNamespaces": {"from": "All"}}
+            "spec": {"hydra": {"url": hydra.url(), "adminUrl": hydra.admin_url()}, "allowedNamespaces": {"from": "All"}, "allowedAudiences": ["https://api.example.com"]}
         });
         world.apply(&server.to_string()).await?;
         let spec = json!({
@@ -166,7 +166,7 @@ async fn a_client_of_hydra_maester_is_taken_over_with_its_secret_and_no_workload
             world.secrets(tenant).get(SECRET).await?.metadata.owner_references.unwrap_or_default();
         Ok((owners.len() == 1 && owners[0].kind == "ExternalApplication").then_some(()))
     };
-    eventually("the Secret belongs to the application alone", Duration::from_secs(120), alone).await?;
+    eventually("the Secret belongs to the application alone", Duration::from_mins(2), alone).await?;
     assert_eq!(world.secret(tenant, SECRET).await?["CLIENT_SECRET"], setting.client_secret);
     assert!(setting.authenticates().await?);
     Ok(())

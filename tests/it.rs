@@ -23,6 +23,8 @@ mod non_confidential;
 mod observability;
 mod permissions;
 mod references;
+mod registration;
+mod registration_backend;
 mod roles;
 mod server_faults;
 mod servers;

@@ -291,3 +291,29 @@ async fn nothing_changed_means_nothing_written_at_the_realm_through_sweeps_and_a
     assert!(ready(&stage.world.servers().get("realm").await?.status.unwrap_or_default().conditions));
     Ok(())
 }
+
+#[tokio::test]
+async fn the_example_does_what_it_says() -> Result<()> {
+    let stage = Stage::set("example", stage::TO_PERMIT).await?;
+    stage.realm.administer(reqwest::Method::POST, "/roles", Some(json!({"name": "invoice-reader"}))).await?;
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/keycloak");
+    for file in ["1-server", "2-invoices-api", "3-applications", "4-roles"] {
+        let text = std::fs::read_to_string(folder.join(format!("{file}.yaml")))?;
+        // Its namespaces and its realm are this test's.
+        let home = format!("namespace: {}", stage.world.home.name());
+        let text = text.replace("namespace: identity", &home).replace("namespace: finance", &home);
+        let text = text.replace("https://keycloak.example.com", stage.realm.server_url());
+        stage.world.apply(&text.replace("realm: acme", &format!("realm: {}", stage.realm.name()))).await?;
+    }
+    for name in ["invoice-export", "invoice-viewer"] {
+        stage.world.until_ready(name).await?;
+    }
+    stage.world.until_permitted("invoice-export").await?;
+    let keys = stage.secret("invoice-export").await?;
+    let (_, answer) =
+        stage.realm.client_credentials(&keys["client-id"], &keys["client-secret"], "invoices.read").await?;
+    let claims = claims(&answer)?;
+    assert!(claims["aud"].to_string().contains("https://invoices.example.com"), "{claims}");
+    assert!(claims["realm_access"]["roles"].to_string().contains("invoice-reader"), "{claims}");
+    Ok(())
+}

@@ -133,7 +133,7 @@ impl Floor {
             ),
         };
         let request = self.http.post(&self.url).json(&body);
-        let request = self.token.iter().fold(request, |request, token| request.bearer_auth(token));
+        let request = self.token.iter().fold(request, reqwest::RequestBuilder::bearer_auth);
         let made: Value = request.send().await?.error_for_status()?.json().await?;
         let text = |key: &str| made[key].as_str().map(ToOwned::to_owned).context("the answer lacks a field");
         Ok((text(id)?, text(secret)?))

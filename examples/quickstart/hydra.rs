@@ -35,7 +35,8 @@ pub async fn claims(secret: &BTreeMap<String, String>, worker: &str, checks: &mu
     checks.equal("claim sub", &text("sub"), &of("client-id"));
     checks.equal("claim iss", &text("iss"), &of("issuer-uri"));
     checks.equal("claim scp", &sorted(&text("scp")), &sorted(&of("scope")));
-    checks.equal("lifetime in seconds", &lifetime.unwrap_or_default(), &900);
+    // The end counts from the request; the server's first token of this form waits for its key to be made.
+    checks.that("it lives for 15 minutes", lifetime.is_some_and(|seconds| (840..=900).contains(&seconds)));
     Ok(())
 }
 

@@ -73,6 +73,14 @@ pub struct AuthorizationServerSpec {
     #[x_kube(validation = Rule::new(r"self.all(s, s.matches('^[^*\\s]*[*]?$'))")
         .message("every entry must be one scope, such as OR.Jobs; `*` is allowed as its last character only, as in OR.*"))]
     pub allowed_scopes: Option<Vec<String>>,
+    /// Which audiences applications of other namespaces may set in `settings.audiences`. A `*` is allowed as the last
+    /// character. Absent: none; those of the server's own namespace may set any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 512)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[x_kube(validation = Rule::new(r"self.all(s, s.matches('^[^*\\s]*[*]?$'))")
+        .message("every entry must be one audience; `*` is allowed as its last character only, as in https://api.example.com/*"))]
+    pub allowed_audiences: Option<Vec<String>>,
     /// Which existing registrations applications of other namespaces may adopt, by client id. A `*` is allowed as the last
     /// character. Absent: at UiPath, any (its client ids cannot be guessed); elsewhere only those of which the application's
     /// namespace holds the client secret, in a Secret that is annotated with `extapp.dev/given-to`. Who holds that secret

@@ -230,7 +230,9 @@ pub enum OutputFormat {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Adopt {
-    /// The client id of the registration. A new secret is added for this object; those it has stay.
+    /// The client id of the registration. A new secret is added for this object; those it has stay. Where
+    /// a server keeps one secret and does not show it (Hydra), give its Secret along (annotation `extapp.dev/given-to`): else
+    /// a new one takes its place at once.
     #[schemars(length(min = 1, max = 128))]
     #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9._~-]+$')").message("must be a client id, as the server shows it"))]
     pub client_id: String,

@@ -14,7 +14,8 @@ pub struct ApplicationSettings {
     /// How a Confidential application authenticates at the token endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_endpoint_auth_method: Option<TokenEndpointAuthMethod>,
-    /// For whom access tokens may be issued: the values that may stand in their `aud`.
+    /// For whom access tokens may be issued: the values that may stand in their `aud`. For applications of another
+    /// namespace than the server's, its `allowedAudiences` must list them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 512)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
@@ -55,10 +56,11 @@ pub struct ApplicationSettings {
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new(r"self.matches('^https?://[^/?#@\\s]+([/?][^\\s#]*)?$')").message("must be an http(s) URL"))]
     pub backchannel_logout_uri: Option<String>,
-    /// Whether people are not asked for their consent: for applications of the server's own owner.
+    /// Whether people are not asked for their consent. Only applications of the server's own namespace may say true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip_consent: Option<bool>,
-    /// Whether people are not asked whether they want to sign out.
+    /// Whether people are not asked whether they want to sign out. Only applications of the server's own namespace may say
+    /// true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip_logout_consent: Option<bool>,
 }

@@ -10,10 +10,12 @@ use super::Context;
 use super::kubernetes::is_conflict;
 use super::servers::Server;
 use crate::api::ExternalApplication;
+use crate::domain::credentials::next_retirement;
 use crate::domain::intent::READ_LAG;
 use crate::domain::observed::{Finding, Observed, RegistrationSeen, Retry, ServerSeen, is_published, was_settled};
 use crate::domain::plan::{Circumstances, plan};
 use crate::domain::reason::Reason;
+use crate::domain::renewal;
 use crate::domain::status::Outcome;
 use crate::domain::validate::validate;
 
@@ -115,8 +117,9 @@ fn next(app: &ExternalApplication, outcome: &Outcome, ctx: &Context) -> (Action,
             ctx.retries.forget(uid);
             ctx.clear_suspicion(uid);
             ctx.at_rest(uid);
-            let retirement = crate::domain::credentials::next_retirement(&achieved.credentials);
-            let left = retirement.and_then(|end| Duration::try_from(end.duration_since(ctx.now())).ok());
+            let (credentials, now) = (&achieved.credentials, ctx.now());
+            let due = [next_retirement(credentials), renewal::next(credentials, now)].into_iter().flatten().min();
+            let left = due.and_then(|end| Duration::try_from(end.duration_since(now)).ok());
             let action = left.map_or_else(Action::await_change, |left| Action::requeue(left + Duration::from_secs(1)));
             (action, if matches!(outcome, Outcome::Done { .. }) { "done" } else { "refused" })
         }

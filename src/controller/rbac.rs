@@ -65,7 +65,7 @@ pub const PERMISSIONS: &[Permission] = &[
         resources: &["secrets"],
         verbs: &["get", "list", "watch", "create", "patch", "delete"],
         cluster: false,
-        because: "writes credentials and reads its own; lists and watches metadata of its own objects only",
+        because: "writes credentials and reads its own; keeps and lists its records of registrations; watches metadata of its own objects only",
     },
     Permission {
         group: "",

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedSender;
 use jiff::Timestamp;
@@ -14,11 +13,16 @@ use super::turns::Turns;
 use crate::api::{AuthorizationServer, ExternalApplication, RoleAssignment};
 use crate::clock::Clock;
 use crate::domain::catalogue::Obstacles;
-use crate::domain::observed::{Finding, Retry, ServerFacts, ServerSeen};
+use crate::domain::observed::{Finding, ServerFacts, ServerSeen};
 use crate::domain::reason::Reason;
 use crate::domain::registration::{Catalogue, ClientId, Listed};
 use crate::server::budget::Budget;
+use crate::server::registration::Records;
 use crate::server::{AnyServer, AuthorizationServer as _, Lane, ServerError};
+
+mod failures;
+
+pub use failures::{concerns_everybody, finding};
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -74,6 +78,8 @@ pub struct Server {
     terms: Mutex<Option<u64>>,
     said: Mutex<Option<(String, String)>>,
     budget: Mutex<Option<Arc<Budget>>>,
+    /// What is kept of registrations, for the object with this UID.
+    records: Mutex<Option<(String, Arc<Records>)>>,
     /// Which registration belongs to which application (by UID), before any status says so.
     claims: Mutex<HashMap<ClientId, String>>,
     listing: tokio::sync::Mutex<Option<Listing>>,
@@ -110,6 +116,7 @@ impl Server {
             terms: Mutex::default(),
             said: Mutex::default(),
             budget: Mutex::default(),
+            records: Mutex::default(),
             claims: Mutex::default(),
             listing: tokio::sync::Mutex::default(),
             read_at: Mutex::default(),
@@ -189,6 +196,19 @@ impl Server {
 
     pub fn budget(&self) -> Option<Arc<Budget>> {
         locked(&self.budget).clone()
+    }
+
+    /// The records of the object with this UID: the same for every connection.
+    pub fn records(&self, uid: &str, new: impl FnOnce() -> Records) -> Arc<Records> {
+        let mut records = locked(&self.records);
+        if let Some((of, known)) = records.as_ref()
+            && of == uid
+        {
+            return known.clone();
+        }
+        let new = Arc::new(new());
+        *records = Some((uid.to_owned(), new.clone()));
+        new
     }
 
     /// Records what a pass over the server found. Gives back whether applications should look again.
@@ -313,38 +333,6 @@ impl Listing {
             Err(ServerError::Budget { .. } | ServerError::RateLimited { .. }) => false,
             Err(_) => self.answered >= arrived,
         }
-    }
-}
-
-/// Failures that the next application would meet just the same.
-pub fn concerns_everybody(error: &ServerError) -> bool {
-    matches!(error, ServerError::Unreachable { .. } | ServerError::Timeout | ServerError::Unauthorized)
-}
-
-/// The shortest wait before a server is asked again.
-const LEAST: Duration = Duration::from_secs(1);
-
-/// A server's failure in the words of the domain.
-pub fn finding(error: &ServerError) -> Finding {
-    let (reason, message) = (error.reason(), error.to_string());
-    // A server may say "now": then it would be asked without end.
-    let after = |wait: Duration| Retry::After(wait.max(LEAST));
-    match error {
-        ServerError::Ambiguous => Finding::passing(reason, message, Retry::After(Duration::from_millis(500))),
-        ServerError::Unauthorized
-        | ServerError::Forbidden { .. }
-        | ServerError::Rejected { .. }
-        | ServerError::Unsupported { .. } => Finding::stalled(reason, message).looked_at_again(),
-        ServerError::RateLimited { retry_after: Some(wait) } | ServerError::Budget { retry_after: wait } => {
-            Finding::passing(reason, message, after(*wait))
-        }
-        ServerError::Unreachable { .. }
-        | ServerError::Timeout
-        | ServerError::NotFound
-        | ServerError::Conflict { .. }
-        | ServerError::RateLimited { retry_after: None }
-        | ServerError::Failed { .. }
-        | ServerError::Unintelligible { .. } => Finding::passing(reason, message, Retry::Backoff),
     }
 }
 

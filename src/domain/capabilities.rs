@@ -5,6 +5,7 @@ use super::reason::Reason;
 use super::registration::{ClientType, Desired, Setting};
 
 /// What one kind of server can do.
+#[allow(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// The name of the kind, as the outputs say it in `provider`.
@@ -16,6 +17,10 @@ pub struct Capabilities {
     pub lists: bool,
     /// Whether people choose client ids, so that to know one says nothing about whose it is.
     pub guessable_ids: bool,
+    /// Whether a registration says of each scope for which grant it is. Elsewhere it has one set for all its grants.
+    pub scopes_per_grant: bool,
+    /// Whether a registration that has become public, or confidential, can be set right.
+    pub changes_type: bool,
     pub secrets: Secrets,
     /// What may be set beyond name, redirect URIs and scopes.
     pub settings: &'static [Setting],

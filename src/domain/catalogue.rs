@@ -131,4 +131,26 @@ mod tests {
         let objects = [declared("a", "invoices", &[("read", "User")])];
         assert_eq!(merged(&catalogue(), objects.iter(), &facts().capabilities), catalogue());
     }
+
+    #[test]
+    fn only_what_says_enforce_and_stays_is_brought_to_the_server() {
+        let enforcing = |name: &str, identifier: &str| {
+            let mut object = declared(name, identifier, &[("read", "User")]);
+            object.spec.management = CatalogueManagement::Enforce;
+            object.metadata.uid = Some(name.into());
+            object
+        };
+        let mut leaving = enforcing("c", "archive");
+        leaving.metadata.deletion_timestamp = Some(crate::domain::credentials::whole(crate::domain::fixtures::NOON));
+        let objects = [
+            enforcing("b", "invoices"),
+            declared("a", "payroll", &[("read", "User")]),
+            leaving,
+            enforcing("d", "bills"),
+        ];
+        let found = enforced(objects.iter());
+        let identifiers: Vec<&str> = found.iter().map(|api| api.identifier.as_str()).collect();
+        assert_eq!(identifiers, ["bills", "invoices"]);
+        assert_eq!((found[0].object.as_str(), found[0].scopes[0].name.as_str()), ("d", "read"));
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::registration::ClientId;
+use super::registration::{ClientId, Setting, SettingValue, Settings};
 use crate::api::authorization_server::{AuthorizationServer, NamespacesFrom};
 
 /// A namespace as consent sees it.
@@ -36,6 +36,28 @@ fn matches_any(patterns: &[String], text: &str) -> bool {
     patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
         Some(prefix) => text.starts_with(prefix),
         None => text == pattern,
+    })
+}
+
+/// The first setting that the server's owner has not consented to, with what to do. An audience is another team's API, and
+/// consent is other people's; nothing else of a setting reaches beyond the application.
+pub fn setting_refused(server: &AuthorizationServer, namespace: &str, settings: &Settings) -> Option<String> {
+    if server.metadata.namespace.as_deref() == Some(namespace) {
+        return None;
+    }
+    let allowed = server.spec.allowed_audiences.as_deref().unwrap_or_default();
+    settings.iter().find_map(|(setting, value)| match (setting, value) {
+        (Setting::Audiences, SettingValue::List(audiences)) => {
+            let foreign = audiences.iter().find(|audience| !matches_any(allowed, audience))?;
+            Some(format!(
+                "spec.settings.audiences: {foreign} is not allowed by the AuthorizationServer; ask its owner to add it to allowedAudiences"
+            ))
+        }
+        (Setting::SkipConsent | Setting::SkipLogoutConsent, SettingValue::Flag(true)) => Some(format!(
+            "spec.{}: only applications of the namespace of the AuthorizationServer may skip people's consent; remove it",
+            setting.field()
+        )),
+        _ => None,
     })
 }
 
@@ -90,5 +112,25 @@ mod tests {
             assert_eq!(allows_scope(Some(&patterns), scope), allowed, "{scope}");
         }
         assert!(allows_scope(None, "anything") && !allows_scope(Some(&[]), "anything"));
+    }
+
+    #[test]
+    fn what_reaches_beyond_an_application_needs_the_consent_of_the_servers_owner() {
+        let mut server = server();
+        let audiences = |names: &[&str]| -> Settings {
+            let names = names.iter().map(ToString::to_string).collect();
+            [(Setting::Audiences, SettingValue::List(names))].into()
+        };
+        let skips = |flag| -> Settings { [(Setting::SkipConsent, SettingValue::Flag(flag))].into() };
+        let said = |server: &AuthorizationServer, namespace: &str, settings: &Settings| {
+            setting_refused(server, namespace, settings).is_none()
+        };
+        assert!(said(&server, "identity", &audiences(&["https://payments.example"])));
+        assert!(said(&server, "identity", &skips(true)));
+        assert!(!said(&server, "team", &audiences(&["https://payments.example"])));
+        assert!(!said(&server, "team", &skips(true)) && said(&server, "team", &skips(false)));
+        server.spec.allowed_audiences = Some(vec!["https://team.example/*".into()]);
+        assert!(said(&server, "team", &audiences(&["https://team.example/a"])));
+        assert!(!said(&server, "team", &audiences(&["https://team.example/a", "https://payments.example"])));
     }
 }

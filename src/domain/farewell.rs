@@ -38,6 +38,8 @@ pub enum Farewell {
     Delete(ClientId),
     /// Remove every secret of the registration, then let go.
     Revoke(ClientId),
+    /// Let go, and leave the registration: the server will never let the operator do it.
+    Leave { client_id: ClientId, because: String },
     /// Let go, and leave the registration in the care of its AuthorizationServer.
     HandOver { client_id: Option<ClientId>, because: String },
     /// Not yet; `left`: until the waiting ends.
@@ -80,6 +82,21 @@ pub fn decide(leaving: &Leaving<'_>) -> Farewell {
         DeletionPolicy::Revoke => Farewell::Revoke(id.clone()),
         _ => Farewell::Delete(id.clone()),
     }
+}
+
+/// What to do when the server did not do what it was asked. What it will never do is not waited for.
+pub fn after_failure(leaving: &Leaving<'_>, failure: &Finding) -> Farewell {
+    match leaving.client_id {
+        Some(id) if is_final(failure.reason) => {
+            Farewell::Leave { client_id: id.clone(), because: failure.message.clone() }
+        }
+        _ => wait_or_hand_over(leaving, failure),
+    }
+}
+
+/// Whether a server that refuses for this reason will refuse for ever.
+pub fn is_final(reason: Reason) -> bool {
+    matches!(reason, Reason::NotSupported | Reason::RegistrationOutOfReach)
 }
 
 /// What to do when the server does not let itself be asked.
@@ -136,6 +153,18 @@ mod tests {
         assert_eq!(decide(&revoke), Farewell::Revoke(id.clone()));
         let retain = Leaving { policy: DeletionPolicy::Retain, obstacle: Some(down()), ..leaving(Some(&id)) };
         assert!(matches!(decide(&retain), Farewell::Release(Reason::Retained, _)), "even while the server is down");
+    }
+
+    #[test]
+    fn what_a_server_never_does_is_not_waited_for() {
+        let id = ClientId::new("id-9");
+        for reason in [Reason::NotSupported, Reason::RegistrationOutOfReach] {
+            let left = Farewell::Leave { client_id: id.clone(), because: "never".into() };
+            assert_eq!(after_failure(&leaving(Some(&id)), &Finding::stalled(reason, "never")), left);
+        }
+        assert!(matches!(after_failure(&leaving(Some(&id)), &down()), Farewell::Wait { .. }));
+        let refused = Finding::stalled(Reason::PermissionDenied, "not yet");
+        assert!(matches!(after_failure(&leaving(Some(&id)), &refused), Farewell::Wait { .. }));
     }
 
     #[test]

@@ -117,6 +117,8 @@ pub fn facts() -> ServerFacts {
             marks: false,
             lists: true,
             guessable_ids: false,
+            scopes_per_grant: true,
+            changes_type: false,
             secrets: Secrets::Several,
             settings: &[],
             catalogue: CatalogueSource::Own,

@@ -10,6 +10,7 @@ use super::intent::{Intent, Search};
 use super::outputs::{ResolvedOutput, SeenOutput, resolve};
 use super::reason::Reason;
 use super::registration::{Catalogue, ClientId, Credential, Endpoints, Registered, SecretId};
+use super::renewal;
 use crate::api::external_application::OutputKind;
 use crate::api::{ABANDON, AuthorizationServer, ExternalApplication, PENDING};
 
@@ -246,7 +247,12 @@ pub fn look(app: &ExternalApplication, outputs: &[SeenOutput], suspect: bool, no
         return if observes(app) { Look::Nothing } else { Look::Namesakes };
     };
     let lost = secret_is_lost(app, outputs);
-    if suspect || lost || !was_settled(app) || retirement_due(app, now) { Look::Detail(id) } else { Look::Nothing }
+    let ends = app.status.as_ref().is_some_and(|status| renewal::gives_reason_to_look(&status.credentials, now));
+    if suspect || lost || ends || !was_settled(app) || retirement_due(app, now) {
+        Look::Detail(id)
+    } else {
+        Look::Nothing
+    }
 }
 
 /// An object that we wrote after the create and before the status names the registration: proof enough.

@@ -9,6 +9,7 @@ use super::intent::{Intent, digest};
 use super::observed::{LeftOver, Observed, OutputRef, RegistrationSeen, has_finalizer, unsettled_intent};
 use super::outputs::{self, Key, ResolvedOutput, SeenOutput, render};
 use super::registration::{ClientId, ClientSecret, Registered, SecretId};
+use super::renewal;
 use super::validate::{Valid, desired};
 use crate::api::ExternalApplication;
 use crate::api::external_application::{CredentialState, CredentialStatus, FieldDifference, OutputKind};
@@ -28,6 +29,8 @@ pub enum Step {
     Update { id: ClientId, differences: Vec<FieldDifference> },
     /// Have the server generate a secret.
     AddSecret(ClientId),
+    /// Send the registration as it is, so that the server gives its secret more time, or another one.
+    Renew(ClientId),
     /// Write one object, over the one that is there.
     Publish { output: ResolvedOutput, over: Option<Standing> },
     /// Remove an object of ours that is not asked for.
@@ -171,6 +174,9 @@ fn converge(
     // crash in between would leave nothing that proves it to be ours.
     let (first, last) = if valid.taken_over.is_some() { (None, actual) } else { (actual, None) };
     steps.extend(first.and_then(|actual| update(valid, actual)));
+    if steps.is_empty() && renewal::is_due(valid, actual, secret.map(|(id, _)| id), at.now) {
+        steps.push(Step::Renew(id.clone()));
+    }
     let mint = valid.confidential() && secret.is_none() && !valid.observe_only;
     if mint {
         steps.push(Step::AddSecret(id.clone()));
@@ -235,6 +241,7 @@ fn usable_secret(
         .chain(held())
         .chain(shown)
         .filter(|(secret, _)| !gone_at_server(app, id, secret, actual, now))
+        .filter(|(secret, _)| !renewal::is_replaced(valid, actual, secret, now))
         .max_by_key(|(secret, _)| age(secret))
 }
 

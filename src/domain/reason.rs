@@ -108,6 +108,10 @@ pub enum Reason {
     ScopeNotAllowed,
     /// A scope cannot be granted as this type.
     WrongScopeType,
+    /// A setting that reaches beyond the application is not allowed by the AuthorizationServer.
+    SettingNotAllowed,
+    /// Hardly any registration is at the server any more.
+    RegistrationsVanished,
     /// The server has no such setting or operation.
     NotSupported,
     /// The spec contradicts itself.
@@ -124,6 +128,10 @@ pub enum Reason {
     RegistrationMissing,
     /// It cannot be proven which registration a lost create made.
     RegistrationAmbiguous,
+    /// The operator knows the registration and has nothing (any more) that the server lets it be managed with.
+    RegistrationOutOfReach,
+    /// The secret has expired, and this server gives no other.
+    SecretExpired,
     /// The secret is not known, and may not be replaced under management Observe.
     SecretUnknown,
     /// The catalogue of this server is its own; declared resources are not used.

@@ -31,11 +31,19 @@ pub fn requested_set(resources: &[RequestedResource]) -> BTreeSet<Scope> {
     requested(resources).map(|(_, scope)| scope).collect()
 }
 
-/// One verdict for each scope asked for, sorted by name and type.
-pub fn judge(resources: &[RequestedResource], catalogue: &Catalogue, allowed: Option<&[String]>) -> Vec<ScopeStatus> {
+/// One verdict for each scope asked for, sorted by name and type. `per_grant`: whether the server keeps the scopes of each
+/// grant apart.
+pub fn judge(
+    resources: &[RequestedResource],
+    catalogue: &Catalogue,
+    allowed: Option<&[String]>,
+    per_grant: bool,
+) -> Vec<ScopeStatus> {
+    let asks = |grant| requested(resources).any(|(_, scope)| scope.grant == grant);
+    let mixed = !per_grant && asks(Grant::User) && asks(Grant::Application);
     let mut verdicts: Vec<ScopeStatus> = requested(resources)
         .map(|(resource, scope)| {
-            let (state, reason) = verdict(resource, &scope, catalogue, allowed);
+            let (state, reason) = verdict(resource, &scope, catalogue, allowed, mixed);
             ScopeStatus { name: scope.name, r#type: scope.grant.into(), state, reason }
         })
         .collect();
@@ -64,6 +72,7 @@ fn verdict(
     scope: &Scope,
     catalogue: &Catalogue,
     allowed: Option<&[String]>,
+    mixed: bool,
 ) -> (ScopeState, Option<String>) {
     let name = &scope.name;
     let Some(api) = catalogue.resources.iter().find(|candidate| candidate.name == resource) else {
@@ -85,6 +94,13 @@ fn verdict(
             Grant::Application => ("a user scope", "userScopes"),
         };
         return (ScopeState::WrongType, Some(format!("{name}: only exists as {is}; put it under {field}")));
+    }
+    if mixed && known.grants.len() < 2 {
+        let only = if scope.grant == Grant::User { "a user scope" } else { "an application scope" };
+        let reason = format!(
+            "{name}: only exists as {only}, and this server would give it under every grant that an application has; make one application for people and another one that acts for itself"
+        );
+        return (ScopeState::WrongType, Some(reason));
     }
     (ScopeState::Pending, None)
 }
@@ -133,7 +149,7 @@ mod tests {
     }
 
     fn said(resources: &[RequestedResource], allowed: Option<&[String]>) -> (Reason, String) {
-        refusal(&judge(resources, &catalogue(), allowed)).expect("refused")
+        refusal(&judge(resources, &catalogue(), allowed, true)).expect("refused")
     }
 
     #[test]
@@ -177,8 +193,29 @@ mod tests {
 
     #[test]
     fn the_same_name_may_be_asked_for_as_both_types() {
-        let verdicts = judge(&ask("UiPath.Orchestrator", &["OR.Queues"], &["OR.Queues"]), &catalogue(), None);
+        let verdicts = judge(&ask("UiPath.Orchestrator", &["OR.Queues"], &["OR.Queues"]), &catalogue(), None, true);
         assert_eq!(verdicts.len(), 2);
         assert_eq!(refusal(&verdicts), None);
+    }
+
+    #[test]
+    fn where_a_registration_has_one_set_of_scopes_none_is_had_under_a_grant_that_it_does_not_allow() {
+        let mut catalogue = catalogue();
+        let scope = |name: &str, grant| crate::domain::registration::CatalogueScope {
+            name: name.into(),
+            grants: [grant].into(),
+            ..catalogue.resources[0].scopes[0].clone()
+        };
+        let two = [scope("approve", Grant::User), scope("ping", Grant::Application)];
+        catalogue.resources[0].scopes.extend(two);
+        let said = |user: &[&str], own: &[&str], per_grant| {
+            refusal(&judge(&ask("UiPath.Orchestrator", user, own), &catalogue, None, per_grant))
+        };
+        assert_eq!(said(&["approve"], &["ping"], true), None, "each is granted apart");
+        let (reason, message) = said(&["approve"], &["ping"], false).expect("refused");
+        assert_eq!(reason, Reason::WrongScopeType);
+        assert!(message.starts_with("approve: only exists as a user scope, and this server"), "{message}");
+        assert_eq!(said(&["approve"], &[], false), None);
+        assert_eq!(said(&["OR.Queues"], &["OR.Jobs"], false), None, "both may be had under both");
     }
 }

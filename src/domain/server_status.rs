@@ -144,16 +144,15 @@ pub fn resource_status(
 ) -> Option<ApiResourceStatus> {
     let old = object.status.clone().unwrap_or_default();
     let enforces = source == CatalogueSource::Managed && object.spec.management == CatalogueManagement::Enforce;
-    let (state, stalled) = match obstacle.filter(|_| enforces) {
-        Some(finding) => ((false, finding.reason, finding.message.clone()), finding.stalled),
-        None => {
-            let (holds, reason, message) = if is_ours(server, object) {
-                (true, Reason::InSync, "shows what the server's catalogue says")
-            } else {
-                declaration(source, object.spec.management)
-            };
-            ((holds, reason, message.to_owned()), !holds)
-        }
+    let (state, stalled) = if let Some(finding) = obstacle.filter(|_| enforces) {
+        ((false, finding.reason, finding.message.clone()), finding.stalled)
+    } else {
+        let (holds, reason, message) = if is_ours(server, object) {
+            (true, Reason::InSync, "shows what the server's catalogue says")
+        } else {
+            declaration(source, object.spec.management)
+        };
+        ((holds, reason, message.to_owned()), !holds)
     };
     let stalled = stalled.then(|| (true, state.1, state.2.clone()));
     let wanted = [Wanted { kind: "Ready", state: Some(state) }, Wanted { kind: "Stalled", state: stalled }];
@@ -329,6 +328,23 @@ mod tests {
         assert_eq!((changes.apply.len(), changes.remove.len()), (1, 1));
         let told = resource_status(&object, &foreign, CatalogueSource::Own, None, 0, NOON).expect("a status");
         assert!(told.conditions.iter().any(|c| c.type_ == "Stalled" && c.reason == "CatalogueNotDeclarable"));
+    }
+
+    #[test]
+    fn what_stands_in_the_way_of_a_declared_object_is_its_status() {
+        let mut declared = catalogue_objects(&fixture(), &catalogue()).remove(0);
+        declared.metadata.owner_references = None;
+        declared.spec.management = CatalogueManagement::Enforce;
+        let status = |obstacle: Option<&Finding>| {
+            let told = resource_status(&fixture(), &declared, CatalogueSource::Managed, obstacle, 0, NOON);
+            let conditions = told.expect("a status").conditions;
+            conditions.into_iter().map(|c| format!("{} {} {}", c.type_, c.status, c.reason)).collect::<Vec<_>>()
+        };
+        assert_eq!(status(None), ["Ready True Enforced"]);
+        let foreign = Finding::stalled(Reason::ServerConflict, "not ours");
+        assert_eq!(status(Some(&foreign)), ["Ready False ServerConflict", "Stalled True ServerConflict"]);
+        let passing = Finding::passing(Reason::ServerTimeout, "slow", super::super::observed::Retry::Backoff);
+        assert_eq!(status(Some(&passing)), ["Ready False ServerTimeout"]);
     }
 
     #[test]

@@ -12,6 +12,19 @@ pub const READS: usize = 60;
 /// How many folders one sweep reads, at the most.
 pub const FOLDERS: usize = 200;
 
+/// How many applications there must be before the loss of all of their registrations is taken for another database.
+const ENOUGH: usize = 5;
+
+/// Whether the list is rather that of another database than of this server after somebody deleted registrations: none of
+/// many is there.
+pub fn all_vanished<'a>(known: impl Iterator<Item = &'a ClientId>, list: &[Listed]) -> bool {
+    let there: BTreeSet<&ClientId> = list.iter().map(|row| &row.client_id).collect();
+    let mut count = 0;
+    let mut known = known.inspect(|_| count += 1);
+    let none = known.all(|id| !there.contains(id));
+    none && count >= ENOUGH
+}
+
 /// One application as a sweep sees it.
 pub struct Swept<'a, K> {
     pub key: K,
@@ -72,6 +85,14 @@ mod tests {
         renamed.display_name = "Else".into();
         let list = [registered("a").as_listed(), renamed, registered("foreign").as_listed()];
         assert_eq!(suspects(&apps, &list), ["b", "c"]);
+    }
+
+    #[test]
+    fn only_the_loss_of_all_of_many_registrations_looks_like_another_database() {
+        let ids: Vec<ClientId> = (0..5).map(|n| ClientId::new(n.to_string())).collect();
+        assert!(all_vanished(ids.iter(), &[registered("foreign").as_listed()]));
+        assert!(!all_vanished(ids.iter(), &[registered("3").as_listed()]));
+        assert!(!all_vanished(ids[..4].iter(), &[]), "few may well have been deleted by hand");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::http::{RequestObserver, Timeouts};
 use super::hydra::Hydra;
 use super::keycloak::Keycloak;
 use super::permissions::{About, Assignee, ManagedCatalogue, Permissions};
+use super::registration::{Records, Registration};
 use super::uipath::Uipath;
 use super::{AuthorizationServer, Lane, ServerError};
 use crate::api::AuthorizationServerSpec;
@@ -38,6 +39,9 @@ pub struct Parts<'a> {
     pub requests_per_minute: Option<u32>,
     pub clock: Clock,
     pub observer: Arc<dyn RequestObserver>,
+    /// What is kept of registrations, for a server that tells nothing of them otherwise. Shared by all clients of one
+    /// server.
+    pub records: Arc<Records>,
 }
 
 /// The data of a Secret, by key.
@@ -89,6 +93,7 @@ pub enum AnyServer {
     Uipath(Uipath),
     Hydra(Hydra),
     Keycloak(Keycloak),
+    Registration(Registration),
 }
 
 impl AnyServer {
@@ -104,6 +109,9 @@ impl AnyServer {
         if let Some(spec) = &spec.keycloak {
             return Keycloak::from_spec(spec, parts).map(|(server, budget)| (Self::Keycloak(server), budget));
         }
+        if let Some(spec) = &spec.registration {
+            return Registration::from_spec(spec, parts).map(|(server, budget)| (Self::Registration(server), budget));
+        }
         Err(Unusable::Kind)
     }
 }
@@ -114,6 +122,7 @@ macro_rules! each {
             AnyServer::Uipath($server) => $call,
             AnyServer::Hydra($server) => $call,
             AnyServer::Keycloak($server) => $call,
+            AnyServer::Registration($server) => $call,
         }
     };
 }

@@ -32,6 +32,12 @@ pub enum ServerError {
     /// This kind of server, or this one, cannot do it.
     #[error("{what}")]
     Unsupported { what: &'static str },
+    /// The operator knows the registration and cannot manage it (any more).
+    #[error("{what}")]
+    OutOfReach { what: &'static str },
+    /// What must be kept of a registration could not be read or written in the cluster. Nothing was left behind.
+    #[error("{what}")]
+    Unrecorded { what: &'static str },
     #[error("the server limits requests")]
     RateLimited { retry_after: Option<Duration> },
     /// Our own budget for this server is spent; nothing was sent.
@@ -57,6 +63,8 @@ impl ServerError {
             Self::Conflict { .. } => Reason::ServerConflict,
             Self::Rejected { .. } => Reason::RejectedByServer,
             Self::Unsupported { .. } => Reason::NotSupported,
+            Self::OutOfReach { .. } => Reason::RegistrationOutOfReach,
+            Self::Unrecorded { .. } => Reason::KubernetesRefused,
             Self::RateLimited { .. } | Self::Budget { .. } => Reason::RateLimited,
             Self::Failed { .. } => Reason::ServerFailed,
             Self::Unintelligible { .. } => Reason::UnexpectedAnswer,
@@ -74,6 +82,8 @@ impl ServerError {
             | Self::Conflict { .. }
             | Self::Rejected { .. }
             | Self::Unsupported { .. }
+            | Self::OutOfReach { .. }
+            | Self::Unrecorded { .. }
             | Self::RateLimited { .. }
             | Self::Budget { .. } => true,
             Self::Timeout | Self::Ambiguous | Self::Failed { .. } | Self::Unintelligible { .. } => false,
@@ -116,6 +126,8 @@ mod tests {
             ServerError::Conflict { text: text.clone() },
             ServerError::Rejected { text },
             ServerError::Unsupported { what: "no" },
+            ServerError::OutOfReach { what: "no token" },
+            ServerError::Unrecorded { what: "no record" },
             ServerError::RateLimited { retry_after: None },
             ServerError::Budget { retry_after: Duration::from_secs(1) },
             ServerError::Failed { status: 503 },

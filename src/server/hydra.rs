@@ -36,8 +36,8 @@ use crate::clock::{Clock, random_id};
 use crate::domain::capabilities::{Capabilities, CatalogueSource, PermissionScope, Secrets};
 use crate::domain::credentials::whole;
 use crate::domain::registration::{
-    Catalogue, ClientId, ClientSecret, ClientType, Created, Credential, Desired, Endpoints, Listed, Registered,
-    SecretId,
+    Catalogue, ClientId, ClientSecret, ClientType, Created, Credential, Desired, Endpoints, Listed, Mark as Owner,
+    Registered, SecretId,
 };
 
 mod from_spec;
@@ -72,6 +72,8 @@ const CAPABILITIES: Capabilities = Capabilities {
     marks: true,
     lists: true,
     guessable_ids: true,
+    scopes_per_grant: false,
+    changes_type: true,
     secrets: Secrets::One,
     settings: &mapping::SETTINGS,
     catalogue: CatalogueSource::Declared,
@@ -245,6 +247,12 @@ impl Hydra {
     }
 }
 
+/// A list tells as much as a read. Of clients that are no application's, which may be many, only the row is kept.
+fn listed(client: ClientAnswer) -> Listed {
+    let registered = client.registered();
+    if registered.owner == Owner::Absent { registered.as_listed() } else { registered.into_listed() }
+}
+
 /// What it takes to give a client these keys in its metadata, which belongs to others, too.
 fn mark(client: &ClientAnswer, keys: &Mark) -> Result<Vec<wire::Operation>, ServerError> {
     if client.takes_marks() {
@@ -281,7 +289,7 @@ impl AuthorizationServer for Hydra {
     }
 
     async fn list(&self, lane: Lane) -> Result<Vec<Listed>, ServerError> {
-        let mut clients: BTreeMap<ClientId, Registered> = BTreeMap::new();
+        let mut clients: BTreeMap<ClientId, Listed> = BTreeMap::new();
         let mut seen = BTreeSet::new();
         let mut page: Option<String> = None;
         loop {
@@ -291,9 +299,9 @@ impl AuthorizationServer for Hydra {
             let rows: Vec<ClientAnswer> = json(&answer)?;
             // Without any client, the server names a next page all the same.
             page = answer.link.as_deref().and_then(wire::next_page).filter(|_| !rows.is_empty());
-            clients.extend(rows.into_iter().map(ClientAnswer::registered).map(|row| (row.client_id.clone(), row)));
+            clients.extend(rows.into_iter().map(listed).map(|row| (row.client_id.clone(), row)));
             match &page {
-                None => return Ok(clients.into_values().map(Registered::into_listed).collect()),
+                None => return Ok(clients.into_values().collect()),
                 Some(token) if !seen.insert(token.clone()) => {
                     return Err(ServerError::Unintelligible { what: "a list whose pages lead in a circle" });
                 }

@@ -96,6 +96,12 @@ impl JsonApi {
         if operation.creates { answer.map_err(ServerError::of_a_create) } else { answer }
     }
 
+    /// The same, never repeated: for what changes how the next request must be made.
+    pub async fn exchange_once(&self, operation: Operation, lane: Lane, call: Call) -> Result<Answer, ServerError> {
+        let request = Request { repeatable: false, ..request(operation, call) };
+        self.http.send(self.budget.admit(request, lane)?).await
+    }
+
     /// The same for what no budget counts: tokens and metadata.
     pub async fn exchange_exempt(&self, operation: Operation, call: Call) -> Result<Answer, ServerError> {
         self.http.send(Budgeted::exempt(request(operation, call))).await
@@ -149,8 +155,9 @@ impl Operation {
             429 => ServerError::RateLimited { retry_after: answer.retry_after },
             _ if is_html(answer) => self.not_this_api("HTML"),
             403 => ServerError::Forbidden { needed: self.needed },
-            // Something in between may answer 404 too, and what is taken for gone is forgotten: the API answers in JSON.
-            404 if self.names_thing && is_json(answer) => ServerError::NotFound,
+            // Something in between may answer 404 too, and what is taken for gone is forgotten: the APIs say so in the
+            // manner of RFC 6749.
+            404 if self.names_thing && is_own_absence(answer) => ServerError::NotFound,
             404 => self.not_this_api("404 Not Found"),
             409 => ServerError::Conflict { text: text(answer, secrets) },
             _ => ServerError::Rejected { text: text(answer, secrets) },
@@ -174,8 +181,10 @@ pub fn text(answer: &Answer, secrets: &[&str]) -> ServerText {
     ServerText::quote(&words, secrets)
 }
 
-fn is_json(answer: &Answer) -> bool {
-    serde_json::from_slice::<serde_json::Value>(&answer.body).is_ok_and(|body| body.is_object())
+/// Gateways have other fields, such as `message`, or `status` and `path` beside an `error`.
+fn is_own_absence(answer: &Answer) -> bool {
+    let Ok(body) = serde_json::from_slice::<serde_json::Value>(&answer.body) else { return false };
+    body["error"].is_string() && ["path", "timestamp", "message", "status"].iter().all(|key| body.get(key).is_none())
 }
 
 /// The body of a success, decoded.
@@ -212,7 +221,15 @@ mod tests {
     #[test]
     fn only_the_apis_own_absence_is_believed() {
         assert_eq!(error(GET, 404, r#"{"error":"not found"}"#), ServerError::NotFound);
-        for body in ["", "not here", "<html></html>"] {
+        for body in [
+            "",
+            "not here",
+            "<html></html>",
+            "{}",
+            r#"{"message":"no Route matched with those values"}"#,
+            r#"{"error":{"code":404}}"#,
+            r#"{"timestamp":"2026-01-01","status":404,"error":"Not Found","path":"/admin"}"#,
+        ] {
             assert!(matches!(error(GET, 404, body), ServerError::Unintelligible { .. }), "{body}");
         }
     }

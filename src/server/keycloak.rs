@@ -44,6 +44,8 @@ const CAPABILITIES: Capabilities = Capabilities {
     marks: true,
     lists: true,
     guessable_ids: true,
+    scopes_per_grant: false,
+    changes_type: true,
     secrets: Secrets::One,
     settings: wire::SETTINGS,
     catalogue: CatalogueSource::Managed,

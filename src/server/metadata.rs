@@ -40,7 +40,8 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// What the server itself says may be asked for: for people who sign in.
+    /// What the server itself says may be asked for. Its scopes are about people who sign in, and mean nothing without
+    /// one; so they harm nobody where a server keeps one set of scopes for all grants.
     pub fn catalogue(&self) -> Catalogue {
         if self.scopes_supported.is_empty() {
             return Catalogue::default();
@@ -49,7 +50,7 @@ impl Metadata {
             name: name.clone(),
             display_name: None,
             description: None,
-            grants: [Grant::User].into(),
+            grants: [Grant::User, Grant::Application].into(),
         };
         let resource = Resource {
             name: OPENID.into(),
@@ -185,11 +186,11 @@ mod tests {
     }
 
     #[test]
-    fn the_scopes_that_a_server_names_are_a_resource_for_people_who_sign_in() {
+    fn the_scopes_that_a_server_names_are_a_resource_of_their_own() {
         let metadata = read_as(&document(), "https://login.example.com/t").expect("metadata");
         let catalogue = metadata.catalogue();
         let scopes: Vec<&str> = catalogue.resources[0].scopes.iter().map(|scope| scope.name.as_str()).collect();
         assert_eq!((catalogue.resources[0].name.as_str(), scopes), (OPENID, vec!["email", "openid"]));
-        assert!(catalogue.resources[0].scopes.iter().all(|scope| scope.grants == [Grant::User].into()));
+        assert!(catalogue.resources[0].scopes.iter().all(|scope| scope.grants.len() == 2));
     }
 }

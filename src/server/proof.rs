@@ -38,7 +38,9 @@ pub(super) async fn authenticates(
 /// What one answer says; `None`: nothing.
 fn judge(answer: &Answer) -> Result<Option<bool>, ServerError> {
     match answer.status {
-        200..=299 => Ok(Some(true)),
+        200..=299 if has_token(answer) => Ok(Some(true)),
+        // A gateway's page is not what was asked for.
+        200..=299 => Ok(None),
         401 => Ok(Some(false)),
         429 => Err(ServerError::RateLimited { retry_after: answer.retry_after }),
         500..=599 => Err(ServerError::Failed { status: answer.status }),
@@ -48,6 +50,11 @@ fn judge(answer: &Answer) -> Result<Option<bool>, ServerError> {
             _ => None,
         }),
     }
+}
+
+fn has_token(answer: &Answer) -> bool {
+    let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    body["access_token"].as_str().is_some_and(|token| !token.is_empty())
 }
 
 fn in_header(endpoint: &Url, id: &ClientId, secret: &ClientSecret) -> Request {
@@ -93,7 +100,7 @@ mod tests {
     #[test]
     fn a_client_that_may_not_have_a_token_was_recognised_and_one_that_was_not_is_a_no() {
         for (status, error, expected) in [
-            (200, "", Some(true)),
+            (200, "", None),
             (400, "unauthorized_client", Some(true)),
             (400, "invalid_scope", Some(true)),
             (400, "invalid_client", Some(false)),
@@ -105,6 +112,9 @@ mod tests {
             assert_eq!(said(status, error), Ok(expected), "{status} {error}");
         }
         assert!(said(503, "").is_err() && said(429, "").is_err());
+        let token = Bytes::from_static(br#"{"access_token":"t"}"#);
+        let granted = Answer { status: 200, content_type: None, body: token, retry_after: None, link: None };
+        assert_eq!(judge(&granted), Ok(Some(true)));
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     marks: false,
     lists: true,
     guessable_ids: false,
+    scopes_per_grant: true,
+    changes_type: false,
     secrets: Secrets::Several,
     settings: &[],
     catalogue: CatalogueSource::Own,

@@ -21,10 +21,9 @@ fn scripts() -> std::path::PathBuf {
 async fn foreign(script: &'static str, case: &'static str, keys: &Keys) -> Result<Value> {
     let input = json!({"applications": {"worker": keys}}).to_string();
     let work = move || {
-        let interpreter = match script.ends_with(".py") {
-            true => peers::python(&scripts().join("requirements.txt"))?,
-            false => peers::node(&scripts())?,
-        };
+        let python = Path::new(script).extension().is_some_and(|extension| extension == "py");
+        let requirements = scripts().join("requirements.txt");
+        let interpreter = if python { peers::python(&requirements)? } else { peers::node(&scripts())? };
         interpreter.run(script, &[case], &input)
     };
     let printed = tokio::task::spawn_blocking(work).await??;
@@ -75,7 +74,7 @@ async fn a_non_confidential_application_is_a_public_client_and_gets_a_config_map
 async fn a_client_says_whose_it_is_and_has_the_settings_that_are_asked_for() -> Result<()> {
     let site = Site::new("hydra-settings").await?;
     let settings = "  redirectUris: ['https://invoices.example.com/callback']\n  settings:\n    audiences: [https://api.example.com]\n    accessTokenLifespan: 15m\n    refreshTokenLifespan: 30d\n    idTokenLifespan: 1h\n    postLogoutRedirectUris: ['https://invoices.example.com/bye']\n    allowedCorsOrigins: ['https://invoices.example.com']\n    backchannelLogoutUri: https://invoices.example.com/out\n    skipConsent: true\n";
-    site.asking("invoices", "applicationScopes: [invoices.write]\n    userScopes: [invoices.read]", settings).await?;
+    site.asking("invoices", "applicationScopes: [invoices.read]\n    userScopes: [invoices.read]", settings).await?;
     let app = site.world.until_ready("invoices").await?;
     let client = site.client("invoices").await?;
     assert_eq!(client["metadata"]["extapp.dev/uid"], json!(app.metadata.uid));
@@ -94,7 +93,7 @@ async fn a_client_says_whose_it_is_and_has_the_settings_that_are_asked_for() -> 
     assert_eq!(client["backchannel_logout_uri"], "https://invoices.example.com/out");
     assert_eq!(client["skip_consent"], true);
     let keys = site.keys("invoices").await?;
-    let (status, token) = site.hydra.token(&keys["client-id"], &keys["client-secret"], "invoices.write").await?;
+    let (status, token) = site.hydra.token(&keys["client-id"], &keys["client-secret"], "invoices.read").await?;
     assert!(status.is_success(), "{token}");
     assert!(token["expires_in"].as_u64().is_some_and(|seconds| (890..=900).contains(&seconds)), "{token}");
     Ok(())

@@ -360,6 +360,9 @@ fn instead(status: u16) -> Response {
     response
 }
 
+/// Where a server says its own address: in its metadata, and where it tells of a registration where that is managed.
+const SELF_DESCRIPTIONS: [&str; 4] = ["/.well-known/", "/reg/", "/oauth2/register", "/clients-registrations/"];
+
 /// Headers that belong to one connection.
 const HOP: [HeaderName; 3] = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION];
 
@@ -368,9 +371,10 @@ async fn relay(proxy: &Proxy, answer: reqwest::Response, path: &str) -> Response
     for (name, value) in answer.headers().iter().filter(|(name, _)| !HOP.contains(name)) {
         response = response.header(name, value);
     }
-    let body = if path.contains("/.well-known/") {
+    let body = if SELF_DESCRIPTIONS.iter().any(|part| path.contains(part)) || path == "/reg" {
         let text = answer.text().await.unwrap_or_default();
-        Body::from(text.replace(&proxy.upstream, &proxy.own))
+        let text = text.replace(&proxy.upstream, &proxy.own);
+        Body::from(if proxy.gate.is_altered(path) { proxy.gate.altered(&text) } else { text })
     } else if proxy.gate.is_altered(path) {
         Body::from(proxy.gate.altered(&answer.text().await.unwrap_or_default()))
     } else {

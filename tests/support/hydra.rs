@@ -25,17 +25,23 @@ const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hydra");
 const PACKAGE: &str = "github.com/ory/hydra/v2";
 /// The features that the tests need, and no more: its data in a file, and no security modules.
 const FLAGS: [&str; 4] = ["-tags", "sqlite,hsm_disabled", "-ldflags", "-s -w"];
-/// How often a start is tried when another process takes one of the ports between their choice and their use.
+/// How often a start is tried when another process takes one of the ports between their choice and their use, and a change
+/// that meets another.
 const ATTEMPTS: usize = 5;
 const START_LIMIT: Duration = Duration::from_mins(1);
 const DATABASE: &str = "hydra.db";
+/// How SQLite is used: everything in one file.
+const PLAIN: &str = "_fk=true";
+/// The same for many at once: as it comes, SQLite refuses what meets another write.
+const IN_A_HURRY: &str = "_fk=true&_busy_timeout=20000&_journal_mode=WAL&_synchronous=NORMAL";
 const TAIL_LINES: usize = 40;
 
 /// What a Hydra is started from.
 #[derive(Clone, Debug)]
 struct Installed {
     program: PathBuf,
-    /// An empty database that it has set up, if there is one to copy: that takes a second, which many tests would wait for.
+    /// Where a database is kept that has nothing in it but keys. To make them takes seconds of both cores, for which many
+    /// tests would wait.
     database: Option<PathBuf>,
 }
 
@@ -53,17 +59,12 @@ fn installed() -> Result<Installed> {
     let version = module.required(PACKAGE)?;
     let parent = target_directory().join("peers").join("hydra");
     let folder = parent.join(&version).join(cache_key(&["go.mod", "go.sum"].map(|f| Path::new(MODULE).join(f)))?);
-    let (program, database) = (folder.join("hydra"), folder.join("empty.db"));
-    if !program.is_file() || !database.is_file() {
+    let (program, database) = (folder.join("hydra"), folder.join("with-keys.db"));
+    if !program.is_file() {
         let _lock = lock(&parent, TOPIC)?;
         // Another process may have built it while this one waited for the lock.
         if !program.is_file() {
             build(&module, &version, &folder)?;
-        }
-        if !database.is_file() {
-            let scratch = scratch("hydra-database-")?;
-            set_up(&program, scratch.path())?;
-            std::fs::rename(scratch.path().join(DATABASE), &database).context(database.display())?;
         }
     }
     Ok(Installed { program, database: Some(database) })
@@ -118,28 +119,53 @@ impl Hydra {
 
     /// One with nothing in it.
     pub async fn start() -> Result<Self> {
+        let installed = tokio::task::spawn_blocking(installed).await??;
+        if let Some(empty) = &installed.database {
+            empty_database(&installed.program, empty).await?;
+        }
+        Self::begin(&installed, IN_A_HURRY).await
+    }
+
+    /// Starts it with a copy of the empty database, or with one that it sets up now.
+    async fn begin(installed: &Installed, options: &str) -> Result<Self> {
         let scratch = scratch("hydra-")?;
-        let folder = scratch.path().to_owned();
-        let prepare = move || {
-            let installed = installed()?;
-            match &installed.database {
-                Some(empty) => std::fs::copy(empty, folder.join(DATABASE)).map(|_| ()).context(empty.display())?,
-                None => set_up(&installed.program, &folder)?,
-            }
-            Ok::<_, Error>(installed.program)
+        let (program, folder) = (installed.program.clone(), scratch.path().to_owned());
+        let empty = installed.database.clone().filter(|empty| empty.is_file());
+        let prepare = move || match empty {
+            Some(empty) => std::fs::copy(&empty, folder.join(DATABASE)).map(|_| ()).context(empty.display()),
+            None => set_up(&program, &folder),
         };
-        let program = tokio::task::spawn_blocking(prepare).await??;
+        tokio::task::spawn_blocking(prepare).await??;
+        let program = installed.program.clone();
         let mut attempt = 1;
         loop {
             let ports = free_ports()?;
-            match serve(&program, ports, scratch.path()).await {
-                Ok(process) => return Ok(Self { process, program, ports, scratch }),
+            match serve(&program, ports, scratch.path(), options).await {
+                Ok(process) => {
+                    return Ok(Self { process, program, ports, scratch });
+                }
                 Err(error) if attempt < ATTEMPTS && error.to_string().contains("address already in use") => {
                     attempt += 1;
                 }
                 Err(error) => return Err(error).context("cannot start Hydra"),
             }
         }
+    }
+
+    /// Has it make the keys that tokens are signed with, and leaves nothing else behind.
+    async fn make_keys(&self) -> Result<()> {
+        let url = format!("{}/.well-known/jwks.json", self.url());
+        http()?.get(url).send().await?.error_for_status()?;
+        let body = serde_json::json!({
+            "client_id": "keys", "client_secret": "for the keys", "grant_types": ["client_credentials"],
+            "access_token_strategy": "jwt"
+        });
+        self.administer(Method::POST, "clients", Some(&body)).await?;
+        let (status, answer) = self.token("keys", "for the keys", "").await?;
+        if !status.is_success() {
+            return Err(Error::new(format!("Hydra makes no keys: {answer}")));
+        }
+        self.administer(Method::DELETE, "clients/keys", None).await.map(|_| ())
     }
 
     /// Where applications find it: its issuer.
@@ -157,7 +183,19 @@ impl Hydra {
     }
 
     /// Calls the admin API: the status and the body, `Null` if there is none.
+    ///
+    /// A change is sent again where it met another write: SQLite then refuses it, without words.
     pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Value)> {
+        for _ in 1..ATTEMPTS {
+            let answer = self.call_once(method.clone(), path, body).await?;
+            if method != Method::PATCH || answer.0 != StatusCode::INTERNAL_SERVER_ERROR {
+                return Ok(answer);
+            }
+        }
+        self.call_once(method, path, body).await
+    }
+
+    async fn call_once(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Value)> {
         let mut request = http()?.request(method, format!("{}/admin/{path}", self.admin_url()));
         if let Some(body) = body {
             request = request.json(body);
@@ -239,7 +277,7 @@ impl Hydra {
             let free = async || Ok(TcpListener::bind(("127.0.0.1", port)).map(|_| Some(()))?);
             eventually("Hydra's port is free again", START_LIMIT, free).await?;
         }
-        self.process = serve(&self.program, self.ports, self.scratch.path()).await?;
+        self.process = serve(&self.program, self.ports, self.scratch.path(), IN_A_HURRY).await?;
         Ok(())
     }
 }
@@ -257,10 +295,26 @@ pub async fn shared() -> Result<&'static Hydra> {
     SHARED.get_or_init(Hydra::start).await.as_ref().map_err(Error::new)
 }
 
-async fn serve(program: &Path, [public, admin]: [u16; 2], folder: &Path) -> Result<Guarded> {
+/// Makes the empty database, if it is not there.
+async fn empty_database(program: &Path, database: &Path) -> Result<()> {
+    static MADE: OnceCell<()> = OnceCell::const_new();
+    let make = async || {
+        if database.is_file() {
+            return Ok(());
+        }
+        let fresh = Installed { program: program.to_owned(), database: None };
+        let mut hydra = Hydra::begin(&fresh, PLAIN).await?;
+        hydra.make_keys().await?;
+        hydra.process.terminate_and_wait(START_LIMIT).await?;
+        // Whole or not at all; another process that makes the same one at the same time does no harm.
+        let made = hydra.scratch.path().join(DATABASE);
+        std::fs::rename(&made, database).context(database.display())
+    };
+    MADE.get_or_try_init(make).await.copied()
+}
+
+async fn serve(program: &Path, [public, admin]: [u16; 2], folder: &Path, options: &str) -> Result<Guarded> {
     let file = folder.join("hydra.yaml");
-    // As it comes, SQLite would refuse what meets another write.
-    let options = "_fk=true&_busy_timeout=20000&_journal_mode=WAL&_synchronous=NORMAL";
     let database = format!("sqlite://{}?{options}", folder.join(DATABASE).display());
     write_private(&file, &configuration(public, admin, &database))?;
     let arguments = |command: &mut Command| {
@@ -296,6 +350,9 @@ fn configuration(public: u16, admin: u16, database: &str) -> String {
         },
         "secrets": { "system": ["known to everybody, as its data is"] },
         "oidc": { "dynamic_client_registration": { "enabled": true, "default_scope": ["openid"] } },
+        "webfinger": { "oidc_discovery": {
+            "client_registration_url": format!("http://127.0.0.1:{public}/oauth2/register"),
+        } },
         "log": { "level": "info", "format": "json" },
     })
     .to_string()

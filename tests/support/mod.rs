@@ -14,6 +14,8 @@ pub mod keycloak;
 pub mod kubeconfig;
 pub mod local_cloud;
 pub mod namespace;
+#[cfg(test)]
+pub mod oidc_provider;
 pub mod operator;
 pub mod orchestrator;
 #[cfg(test)]
@@ -22,6 +24,8 @@ pub mod peers;
 pub mod process;
 #[cfg(test)]
 pub mod site;
+#[cfg(test)]
+pub mod vault;
 pub mod wait;
 #[cfg(test)]
 pub mod world;

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::assets::target_directory;
 use super::error::{Context, Error, Result};
+use super::process::Launch;
 
 const NODE_HINT: &str = "install Node 20 or newer with npm, or name the program in NODE";
 const CHROMIUM_HINT: &str = "install Chromium (Debian: apt-get install chromium), or name the program in CHROMIUM";
@@ -25,6 +26,14 @@ pub struct Interpreter {
 }
 
 impl Interpreter {
+    /// A script that goes on running, with these arguments.
+    pub fn launch(&self, name: &str, script: &str, arguments: &[&str], directory: &Path) -> Launch {
+        Launch::new(name, &self.program, directory).command(|command| {
+            command.args(self.flags).arg(self.scripts.join(script)).args(arguments);
+            command.env("NO_PROXY", "*").env("no_proxy", "*");
+        })
+    }
+
     /// Runs a script with this standard input, and gives back what it prints. Blocks.
     pub fn run(&self, script: &str, arguments: &[&str], input: &str) -> Result<String> {
         let mut command = Command::new(&self.program);

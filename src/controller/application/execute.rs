@@ -19,6 +19,7 @@ use crate::domain::outputs::{Key, ResolvedOutput, render};
 use crate::domain::plan::{Plan, Standing, Step};
 use crate::domain::reason::Reason;
 use crate::domain::registration::{ClientId, ClientSecret, Registered, Scope, SecretId};
+use crate::domain::renewal;
 use crate::domain::status::{Achieved, Outcome};
 use crate::domain::validate::Valid;
 use crate::server::{AuthorizationServer as _, ServerError};
@@ -104,7 +105,10 @@ pub async fn execute(
     let mut achieved = pass.achieved();
     achieved.drift = drift;
     match halt {
-        None => Outcome::carried_out(valid, achieved),
+        None => match renewal::ended(&valid, &achieved.credentials, ctx.now()) {
+            None => Outcome::carried_out(valid, achieved),
+            Some(finding) => Outcome::Failed { valid: Box::new(valid), achieved, finding },
+        },
         // Somebody else was faster, and nothing is known that a status does not say: look again without a word.
         Some(Halt::Stale) if !is_news(app, &achieved) => Outcome::Silent,
         Some(Halt::Stale) => {
@@ -192,6 +196,7 @@ impl Pass<'_> {
                 self.update(&id, &fields.join(", ")).await
             }
             Step::AddSecret(id) => self.add_secret(&id).await,
+            Step::Renew(id) => self.renew(&id).await,
             Step::Publish { output, over } => self.publish(&output, over.as_ref()).await,
             Step::RemoveOutput(output) => self.remove(&output).await,
             Step::RetireSecret { id, secret } => self.retire(&id, secret).await,
@@ -216,6 +221,15 @@ impl Pass<'_> {
         // The server made another secret of its own accord: what comes next in the plan speaks of the one before.
         self.keep(id, credential, &[]);
         self.say(Tone::Normal, Reason::SecretReplaced, "the server replaced the secret with the change");
+        Err(Halt::Stale)
+    }
+
+    /// Where the server does not renew, nothing is sent, or nothing comes of it.
+    async fn renew(&mut self, id: &ClientId) -> Result<(), Halt> {
+        let renewed = self.connection.client.update(id, &self.valid.desired).await;
+        let Some(credential) = renewed.map_err(|error| self.server_failed(&error))? else { return Ok(()) };
+        self.keep(id, credential, &[]);
+        self.say(Tone::Normal, Reason::SecretReplaced, "the server renewed the secret before its end");
         Err(Halt::Stale)
     }
 

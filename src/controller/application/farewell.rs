@@ -19,7 +19,7 @@ use crate::controller::kubernetes::{is_conflict, is_not_found};
 use crate::controller::servers::{Server, finding};
 use crate::controller::{Context, full_name, role_assignment, server_key};
 use crate::domain::credentials::whole;
-use crate::domain::farewell::{Farewell, Leaving, decide, patience, policy, wait_or_hand_over};
+use crate::domain::farewell::{Farewell, Leaving, after_failure, decide, patience, policy};
 use crate::domain::intent::{self, Settlement, settle};
 use crate::domain::observed::{
     FINALIZER, Finding, Retry, ServerSeen, has_finalizer, named_by_output, observes, status_client_id,
@@ -80,7 +80,7 @@ pub async fn depart(
         if server.report(&error) {
             ctx.wake_server(&server.key);
         }
-        farewell = refused(&leaving, id, &error);
+        farewell = after_failure(&leaving, &finding(&error));
     }
     conclude(app, object.as_deref(), &leaving, farewell, ctx).await
 }
@@ -113,7 +113,7 @@ pub async fn orphaned(app: &ExternalApplication, made: Option<&ClientId>, ctx: &
     if matches!(farewell, Farewell::Delete(_) | Farewell::Revoke(_))
         && let Err(error) = act(&server, leaving.policy, &id).await
     {
-        farewell = refused(&leaving, &id, &error);
+        farewell = after_failure(&leaving, &finding(&error));
     }
     let whose = full_name(app);
     match farewell {
@@ -123,6 +123,10 @@ pub async fn orphaned(app: &ExternalApplication, made: Option<&ClientId>, ctx: &
         Farewell::Delete(_) | Farewell::Revoke(_) => {
             let note = format!("{whose} vanished before its registration {id} could be deleted; it is deleted now");
             ctx.events.publish(&*object, Tone::Warning, Reason::Deleted, &note);
+        }
+        Farewell::Leave { client_id, because } => {
+            let note = format!("{whose} vanished, and its registration {client_id} is left at the server: {because}");
+            ctx.events.publish(&*object, Tone::Warning, Reason::Abandoned, &note);
         }
         Farewell::Release(..) | Farewell::Wait { .. } => {}
     }
@@ -137,17 +141,6 @@ fn entry(app: &ExternalApplication, id: &ClientId, leaving: &Leaving<'_>, becaus
         policy: leaving.policy,
         since: whole(leaving.now),
         last_error: Some(because),
-    }
-}
-
-/// What becomes of a registration that the server did not delete.
-fn refused(leaving: &Leaving<'_>, id: &ClientId, error: &ServerError) -> Farewell {
-    match error {
-        // To wait would be to wait for ever.
-        ServerError::Unsupported { what } => {
-            Farewell::Release(Reason::NotSupported, format!("registration {id} is left at the server: {what}"))
-        }
-        _ => wait_or_hand_over(leaving, &finding(error)),
     }
 }
 
@@ -191,21 +184,21 @@ async fn whose(
     let Some(intent) = unsettled_intent(app) else {
         return Ok(Known { client_id: status_client_id(app), obstacle });
     };
-    if is_unproven(app, server) {
+    let marks = server.connection().is_some_and(|connection| connection.client.capabilities().marks);
+    if !marks && is_unproven(app, server) {
         let message = "the intent on this object is not the operator's: it is not known which registration is its own";
         let unproven = Finding::passing(Reason::RegistrationAmbiguous, message, Retry::Backoff);
-        return Ok(Known { client_id: None, obstacle: obstacle.or(Some(unproven)) });
+        return Ok(Known { client_id: status_client_id(app), obstacle: obstacle.or(Some(unproven)) });
     }
     // Anybody may write an object that names a registration. The sealed intent makes it proof; a mark at the server is more.
-    let marks = server.connection().is_some_and(|connection| connection.client.capabilities().marks);
     let outputs = if marks { Vec::new() } else { written(app, ctx).await? };
     if let Some(id) = named_by_output(&intent, &outputs) {
         return Ok(Known { client_id: Some(id), obstacle });
     }
     if obstacle.is_some() {
-        return Ok(Known { client_id: None, obstacle });
+        return Ok(Known { client_id: status_client_id(app), obstacle });
     }
-    let unknown = |finding| Ok(Known { client_id: None, obstacle: Some(finding) });
+    let unknown = |finding| Ok(Known { client_id: status_client_id(app), obstacle: Some(finding) });
     let waiting = |left| {
         Finding::passing(
             Reason::OutcomeUnknown,
@@ -294,6 +287,10 @@ async fn conclude(
                 Reason::Revoked,
                 &format!("registration {id} is left without secrets"),
             );
+        }
+        Farewell::Leave { client_id, because } => {
+            let note = format!("registration {client_id} is left at the server: {because}");
+            ctx.events.publish(app, Tone::Warning, Reason::Abandoned, &note);
         }
         Farewell::HandOver { client_id, because } => {
             if let (Some(id), Some(object)) = (&client_id, object)

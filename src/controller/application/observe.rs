@@ -14,8 +14,9 @@ use crate::api::ExternalApplication;
 use crate::api::external_application::OutputKind;
 use crate::controller::kubernetes::is_not_found;
 use crate::controller::owned::Owned;
-use crate::controller::servers::{Server, finding};
+use crate::controller::servers::{Connection, Server, finding};
 use crate::controller::{Context, server_key};
+use crate::domain::capabilities::Secrets;
 use crate::domain::consent::{self, Namespace};
 use crate::domain::intent::{self, Intent, READ_LAG, SHOWN_AFTER, Search};
 use crate::domain::observed::{
@@ -214,7 +215,8 @@ async fn detail(
     ctx: &Context,
 ) -> Result<RegistrationSeen, ServerError> {
     let connection = server.connection().ok_or(ServerError::Unreachable { what: "not connected" })?;
-    if let Some(actual) = connection.client.get(&id, lane).await? {
+    if let Some(mut actual) = connection.client.get(&id, lane).await? {
+        recognise(app, &mut actual, outputs, &connection).await?;
         server.read_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(id.clone(), ctx.now());
         if may_lag(app, &actual, outputs, ctx) {
             return Ok(RegistrationSeen::Lagging(id));
@@ -225,8 +227,35 @@ async fn detail(
     if list.iter().any(|row| row.client_id == id) || just_registered(app, ctx.now()) {
         return Ok(RegistrationSeen::Lagging(id));
     }
+    // Somebody may have given it another client id there.
+    let uid = app.metadata.uid.as_deref().unwrap_or_default();
+    if let Some(renamed) = list.iter().find(|row| row.owner.names(uid))
+        && let Some(actual) = connection.client.get(&renamed.client_id, lane).await?
+    {
+        return Ok(RegistrationSeen::Present(Box::new(actual)));
+    }
     let namesakes = named(&list, &desired(app).display_name);
     Ok(RegistrationSeen::Missing { id, namesakes })
+}
+
+/// Where a registration keeps one secret, which is not shown, somebody may have taken away what tells it from another one.
+/// A published secret that still works is the one there is, and is not replaced.
+async fn recognise(
+    app: &ExternalApplication,
+    actual: &mut Registered,
+    outputs: &[SeenOutput],
+    connection: &Connection,
+) -> Result<(), ServerError> {
+    let uid = app.metadata.uid.as_deref().unwrap_or_default();
+    let one = connection.client.capabilities().secrets == Secrets::One;
+    let ([only], true) = (actual.secrets.as_mut_slice(), one) else { return Ok(()) };
+    let published = outputs.iter().find_map(|output| output.intact_secret(uid, &actual.client_id));
+    let Some((id, secret)) = published.filter(|(id, _)| *id != only.id && only.value.is_none()) else { return Ok(()) };
+    if connection.client.authenticates(&actual.client_id, &secret).await? {
+        tracing::info!(registration = %actual.client_id, secret = %id, "the published secret works under another name");
+        only.value = Some(Arc::new(secret));
+    }
+    Ok(())
 }
 
 /// Whether an object carries a secret that neither the server shows nor a status names, and which was missed only now.
@@ -268,6 +297,13 @@ async fn search(
     if let Some(left) = intent::hold(&intent, &ctx.settings.identity, now) {
         let hold: Option<Duration> = Some(left);
         return Ok(RegistrationSeen::Unsettled { intent, hold, search: Search::default() });
+    }
+    // What was to be replaced is there again, or always was.
+    if let Some(replaced) = &intent.replaces {
+        let connection = server.connection().ok_or(ServerError::Unreachable { what: "not connected" })?;
+        if let Some(actual) = connection.client.get(replaced, Lane::User).await? {
+            return Ok(RegistrationSeen::Present(Box::new(actual)));
+        }
     }
     let search = search_for(app, &intent, server, ctx).await?;
     Ok(RegistrationSeen::Unsettled { intent, hold: None, search })

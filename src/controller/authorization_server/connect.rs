@@ -12,18 +12,21 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::interval;
-use crate::api::AuthorizationServer;
+use crate::api::{AuthorizationServer, RECREATE};
 use crate::controller::Context;
 use crate::controller::application::Error;
 use crate::controller::retry::spread;
 use crate::controller::servers::{Connection, Server, finding};
+use crate::controller::vault::SecretVault;
 use crate::domain::capabilities::Capabilities;
-use crate::domain::observed::{Finding, Retry, ServerFacts};
+use crate::domain::observed::{Finding, Retry, ServerFacts, status_client_id};
 use crate::domain::reason::Reason;
 use crate::domain::registration::{Catalogue, ClientId, Endpoints, Listed};
+use crate::domain::sweep::all_vanished;
 use crate::metrics::{Metrics, ServerLabel, ServerRequest};
 use crate::server::any::{Credentials, Parts, Unusable};
 use crate::server::http::{RequestObserver, Timeouts};
+use crate::server::registration::Records;
 use crate::server::{AnyServer, AuthorizationServer as _, Lane, ServerError};
 
 /// What a server said of itself in this pass.
@@ -82,6 +85,9 @@ pub async fn observe(object: &AuthorizationServer, server: &Server, ctx: &Contex
             if let Some(finding) = another_organization(object, &asked) {
                 return Observed::Trouble(finding);
             }
+            if let Some(finding) = another_database(object, server, &asked, ctx) {
+                return Observed::Trouble(finding);
+            }
             server.connect(connection);
             server.swept(now, object.metadata.generation);
             ctx.metrics.last_sweep.get_or_create(&ServerLabel { server: server.key.to_string() }).set(seconds(now));
@@ -131,6 +137,28 @@ fn another_organization(object: &AuthorizationServer, asked: &Asked) -> Option<F
     Some(Finding::stalled(Reason::OrganizationChanged, message).looked_at_again())
 }
 
+/// A server that answers for another database: all of its applications would be made again there, and once more when the
+/// right one is back.
+fn another_database(object: &AuthorizationServer, server: &Server, asked: &Asked, ctx: &Context) -> Option<Finding> {
+    let consented = object.metadata.annotations.as_ref().and_then(|all| all.get(RECREATE)).is_some_and(|v| v == "true");
+    if consented || !asked.capabilities.lists {
+        return None;
+    }
+    let known: Vec<ClientId> = ctx
+        .applications_of(&server.key)
+        .iter()
+        .filter(|app| app.metadata.deletion_timestamp.is_none())
+        .filter_map(|app| status_client_id(app))
+        .collect();
+    all_vanished(known.iter(), &asked.list).then(|| {
+        let message = format!(
+            "none of the {} registrations is at the server any more: correct the addresses in spec, or bring its database back. If they are gone for good, annotate this object with {RECREATE}=true to have them made again",
+            known.len()
+        );
+        Finding::stalled(Reason::RegistrationsVanished, message).looked_at_again()
+    })
+}
+
 /// The connection that spec, credentials and certificates ask for, and whether it is a new one. A new one is not for
 /// applications before its server has been asked who it is.
 async fn connection(
@@ -169,6 +197,8 @@ fn build(
     ca_pem: Option<Vec<u8>>,
 ) -> Result<AnyServer, Finding> {
     let total = ctx.settings.request_timeout;
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
+    let vault = || SecretVault::new(ctx.client.clone(), ctx.metrics.clone(), server.key.clone(), uid.to_owned());
     let parts = Parts {
         credentials,
         ca_pem,
@@ -178,6 +208,7 @@ fn build(
         requests_per_minute: ctx.settings.requests_per_minute,
         clock: ctx.settings.clock.clone(),
         observer: Arc::new(Counting { server: server.key.to_string(), metrics: ctx.metrics.clone() }),
+        records: server.records(uid, || Records::new(Arc::new(vault()))),
     };
     let (client, budget) =
         AnyServer::build(&object.spec, parts).map_err(|unusable| unusable_spec(object, &unusable))?;

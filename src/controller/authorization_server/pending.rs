@@ -13,6 +13,7 @@ use crate::controller::application::{Standing, revoke};
 use crate::controller::events::Tone;
 use crate::controller::kubernetes::is_conflict;
 use crate::controller::servers::{Server, concerns_everybody};
+use crate::domain::farewell::is_final;
 use crate::domain::reason::Reason;
 use crate::domain::registration::ClientId;
 use crate::server::{AuthorizationServer as _, ServerError};
@@ -94,6 +95,14 @@ pub async fn work_off(object: &AuthorizationServer, server: &Server, ctx: &Conte
                 ctx.events.publish(object, Tone::Normal, Reason::Deleted, &note);
                 done.push(entry.client_id.clone());
             }
+            Err(error) if is_final(error.reason()) => {
+                let note = format!(
+                    "registration {} ({}), which had been left behind, stays at the server: {error}",
+                    entry.client_id, entry.display_name
+                );
+                ctx.events.publish(object, Tone::Warning, Reason::Abandoned, &note);
+                done.push(entry.client_id.clone());
+            }
             Err(error) => {
                 failed.push((entry.client_id.clone(), error.to_string()));
                 // What the next one would meet just the same.
@@ -128,12 +137,8 @@ async fn act(entry: &PendingDeletion, server: &Server, ctx: &Context) -> Result<
     if standing.wanted(&id) || standing.operators_own(&id) {
         return Ok("is left: it is in use again");
     }
-    let done = match entry.policy {
+    match entry.policy {
         DeletionPolicy::Revoke => revoke(server, &id).await.map(|()| "has no secrets any more"),
         _ => connection.client.delete(&id).await.map(|()| "is deleted"),
-    };
-    match done {
-        Err(ServerError::Unsupported { .. }) => Ok("is left: the server cannot delete it"),
-        done => done,
     }
 }

@@ -17,7 +17,7 @@ use crate::domain::registration::{ClientId, Registered, SecretInfo};
 use crate::domain::sweep::{Compared, Swept, due, due_for_comparison, suspects};
 use crate::domain::upkeep::is_held_back;
 use crate::domain::validate::desired;
-use crate::server::{AuthorizationServer as _, Lane};
+use crate::server::{AuthorizationServer as _, Lane, ServerError};
 
 /// How long one sweep reads: the rest comes in the next.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(12);
@@ -100,7 +100,12 @@ async fn read_some(server: &Server, asked: &Asked, watched: &[(ClientId, Arc<Ext
         }
         // Refused when only the people's share of the budget is left, or when the server has trouble: the next sweep
         // goes on where this one ended.
-        let Ok(actual) = connection.client.get(&id, Lane::Resync).await else { return };
+        let actual = match connection.client.get(&id, Lane::Resync).await {
+            Ok(actual) => actual,
+            // This one alone: it says so itself, and the others are read.
+            Err(ServerError::OutOfReach { .. } | ServerError::Unsupported { .. }) => None,
+            Err(_) => return,
+        };
         server.read_at.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), asked.at);
         let Some(app) = by_id.get(&id) else { continue };
         if actual.is_none_or(|actual| differs(app, &actual)) {

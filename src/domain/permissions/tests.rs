@@ -9,6 +9,7 @@ use crate::api::role_assignment::FolderState;
 use crate::domain::fixtures::{NOON, app, facts, server, settled};
 use crate::domain::tenant::{Folder, FolderId, Member, Role, RoleId, RoleKind, Tenant, User, UserId};
 
+mod kinds_of_servers;
 mod properties;
 mod report;
 

@@ -43,6 +43,7 @@ fn said(step: &Step) -> String {
             format!("update {id}: {}", fields.join(", "))
         }
         Step::AddSecret(id) => format!("add secret to {id}"),
+        Step::Renew(id) => format!("renew the secret of {id}"),
         Step::Publish { output, over: None } => format!("publish {}", output.name),
         Step::Publish { output, over: Some(standing) } => format!("publish {} over {}", output.name, standing.uid),
         Step::RemoveOutput(output) => format!("remove {}", output.name),

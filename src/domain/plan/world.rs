@@ -305,6 +305,7 @@ impl World {
                     registration.actual.owner = Mark::Uid(wanted.owner.uid.clone());
                 }
             }
+            Step::Renew(id) => assert!(self.registrations.contains_key(&id), "renewed what is not there"),
             Step::AddSecret(id) => {
                 if self.keeping != Keeping::Several {
                     let before = self.app.status.iter().flat_map(|status| &status.credentials);

@@ -10,7 +10,8 @@ use crate::domain::fixtures::{
     NOON, app, guarded, intent, observed, published, registered, server, settled, with_intent,
 };
 use crate::domain::intent::{Intent, SHOWN_AFTER, Search};
-use crate::domain::observed::{Look, look};
+use crate::domain::observed::{Look, RegistrationSeen, look};
+use crate::domain::registration::Registered;
 
 fn refusal(app: &ExternalApplication, seen: &Observed) -> Finding {
     validate(app, seen, NOON).err().expect("refused").finding

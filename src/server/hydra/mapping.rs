@@ -16,6 +16,7 @@ pub(super) const SETTINGS: [Setting; 12] = Setting::ALL;
 const NONE: &str = "none";
 /// What a client with a secret uses unless it is told otherwise.
 const BASIC: &str = "client_secret_basic";
+const POST: &str = "client_secret_post";
 /// The response type of the authorization code flow.
 const CODE: &str = "code";
 /// Names the secret of a client that carries no name for it: the one that it was made with, by whoever made it.
@@ -44,7 +45,8 @@ impl Fields {
         let method = fields.token_endpoint_auth_method.as_deref();
         match desired.client_type {
             ClientType::NonConfidential => fields.token_endpoint_auth_method = Some(NONE.into()),
-            ClientType::Confidential if method.is_none_or(|method| method == NONE) => {
+            // With another one the secret would be of no use.
+            ClientType::Confidential if method.is_none_or(|method| method != BASIC && method != POST) => {
                 fields.token_endpoint_auth_method = Some(BASIC.into());
             }
             ClientType::Confidential => {}
@@ -113,6 +115,11 @@ impl Fields {
         let mut types = self.grant_types.0.clone();
         if !self.response_types.is_empty() && !self.response_types.contains(CODE) {
             types.remove(AUTHORIZATION_CODE);
+        }
+        if let Some(method) =
+            self.token_endpoint_auth_method.as_deref().filter(|method| ![NONE, BASIC, POST].contains(method))
+        {
+            types.insert(format!("authenticates(by {method})"));
         }
         types
     }

@@ -70,6 +70,7 @@ impl Hidden {
 }
 
 /// A client as a read or a list gives it. It holds secrets, and is never shown.
+#[allow(clippy::struct_excessive_bools, reason = "Keycloak's own")]
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ClientAnswer {
@@ -256,6 +257,7 @@ fn secret_id(internal_id: &str, value: &str) -> SecretId {
 }
 
 /// A client that is to be made, or what is to be changed of one. What is not in it stays as it is.
+#[allow(clippy::struct_excessive_bools, reason = "Keycloak's own")]
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ClientBody<'a> {

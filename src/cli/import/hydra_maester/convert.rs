@@ -142,6 +142,11 @@ impl<'a> Client<'a> {
                 self.remarks.push(format!("the grant type {grant} has no place here and is taken away"));
             }
         }
+        for audience in strings(&self.spec["audience"]) {
+            self.remarks.push(format!(
+                "the audience {audience} must be in allowedAudiences of the AuthorizationServer, unless both share a namespace"
+            ));
+        }
         let uris = strings(&self.spec["redirectUris"]);
         for uri in uris.iter().filter(|uri| !is_permitted(uri)) {
             self.remarks.push(format!("the redirect URI {uri} is refused: https, or http on loopback, and no `*`"));

@@ -115,11 +115,20 @@ fn a_client_that_may_not_ask_for_a_code_cannot_use_its_grant() {
 }
 
 #[test]
-fn a_client_without_a_secret_gets_one_back_where_it_shall_have_one_and_another_way_to_authenticate_is_kept() {
+fn a_client_that_does_not_authenticate_with_its_secret_is_made_to_where_it_shall_have_one() {
     let method = |method: &str| Fields { token_endpoint_auth_method: Some(method.into()), ..Fields::default() };
     let after = |fields: Fields| fields.wanted(&desired()).token_endpoint_auth_method.expect("a method");
     assert_eq!(after(method("none")), "client_secret_basic");
-    assert_eq!(after(method("private_key_jwt")), "private_key_jwt");
+    assert_eq!(
+        after(method("client_secret_post")),
+        "client_secret_post",
+        "one of the two ways is as good as the other"
+    );
+    assert_eq!(after(method("private_key_jwt")), "client_secret_basic");
+    let keyed =
+        Fields { token_endpoint_auth_method: Some("private_key_jwt".into()), ..Fields::default().wanted(&desired()) };
+    let found = between(&desired(), &client(&keyed, &json!({"extapp.dev/uid": "u-1"})).registered());
+    assert_eq!(found.iter().map(|difference| difference.field.as_str()).collect::<Vec<_>>(), ["grantTypes"]);
     assert_eq!(after(Fields::default()), "client_secret_basic");
 }
 
