@@ -141,7 +141,7 @@ async fn an_administrator_who_signs_in_lends_a_client_only_the_roles_that_were_g
 
     let callback = "http://127.0.0.1:8765/callback";
     let spec = format!(
-        "  redirectUris: ['{callback}']\n  resources:\n  - {{name: openid, userScopes: [openid], applicationScopes: [queues]}}\n"
+        "  redirectUris: ['{callback}']\n  resources:\n  - {{name: openid, userScopes: [jobs], applicationScopes: [queues]}}\n"
     );
     stage.application("worker", "Confidential", &spec).await?;
     stage.world.until_ready("worker").await?;
