@@ -3,6 +3,7 @@
 //! A server joins with a [`Stage`] and one line of `contract!`. Faults happen in a gate between the backend and the server.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Method;
@@ -11,7 +12,7 @@ use extapp::clock::Clock;
 use extapp::domain::registration::{ClientId, ClientType, Desired, Grant, Owner, Scope, Settings};
 use extapp::server::any::{AnyServer, Credentials, Parts};
 use extapp::server::budget::BudgetRegistry;
-use extapp::server::http::{Timeouts, Unobserved};
+use extapp::server::http::{Timeouts, Transport, Unobserved};
 use extapp::server::registration::Records;
 use serde_json::Value;
 
@@ -51,19 +52,26 @@ pub trait Stage: Sized {
 
 /// Makes a backend as the operator does.
 pub fn build(spec: Value, credentials: &[(&str, &str)]) -> Result<AnyServer> {
+    build_over(spec, credentials, &Arc::default())
+}
+
+/// The same with these records of registrations.
+pub fn build_over(spec: Value, credentials: &[(&str, &str)], vault: &Arc<Memory>) -> Result<AnyServer> {
     let spec: AuthorizationServerSpec = serde_json::from_value(spec)?;
     let credentials: BTreeMap<_, _> =
         credentials.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned().into())).collect();
     let parts = Parts {
         credentials: Credentials(credentials),
-        ca_pem: None,
-        insecure_hosts: Vec::new(),
-        timeouts: Timeouts { connect: Duration::from_secs(3), total: Duration::from_secs(10) },
+        transport: Transport {
+            ca_pem: None,
+            insecure_hosts: Vec::new(),
+            timeouts: Timeouts { connect: Duration::from_secs(3), total: Duration::from_secs(10) },
+            clock: Clock::system(),
+            observer: Arc::new(Unobserved),
+        },
         budgets: &BudgetRegistry::default(),
         requests_per_minute: None,
-        clock: Clock::system(),
-        observer: std::sync::Arc::new(Unobserved),
-        records: std::sync::Arc::new(Records::new(std::sync::Arc::<Memory>::default())),
+        records: Arc::new(Records::new(Arc::clone(vault) as _)),
     };
     Ok(AnyServer::build(&spec, parts).context("a backend")?.0)
 }

@@ -1,21 +1,15 @@
 //! Dynamic client registration against a certified provider in each of its moods: tokens and secrets that are replaced,
 //! answers that are lost, and records that cannot be kept. The contract that all servers share is in `contract`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use extapp::api::AuthorizationServerSpec;
-use extapp::clock::Clock;
 use extapp::domain::registration::{ClientId, Desired, Grant, Scope, SettingValue};
-use extapp::server::any::{AnyServer, Credentials, Parts};
-use extapp::server::budget::BudgetRegistry;
-use extapp::server::http::{Timeouts, Unobserved};
-use extapp::server::registration::Records;
+use extapp::server::any::AnyServer;
 use extapp::server::{AuthorizationServer as _, Lane, ServerError};
 use serde_json::json;
 
-use crate::contract::{authenticates, desired, unique};
+use crate::contract::{authenticates, build_over, desired, unique};
 use crate::support::gate::Gate;
 use crate::support::oidc_provider::{Builder, INITIAL_ACCESS_TOKEN, Management, OidcProvider};
 use crate::support::vault::Memory;
@@ -74,20 +68,8 @@ impl Site {
 }
 
 fn backend(issuer: &str, token: &str, vault: &Arc<Memory>) -> Result<AnyServer> {
-    let spec: AuthorizationServerSpec = serde_json::from_value(json!({"registration": {"issuer": issuer}}))?;
-    let credentials = BTreeMap::from([("initial-access-token".to_owned(), token.to_owned().into())]);
-    let parts = Parts {
-        credentials: Credentials(credentials),
-        ca_pem: None,
-        insecure_hosts: Vec::new(),
-        timeouts: Timeouts { connect: Duration::from_secs(3), total: Duration::from_secs(10) },
-        budgets: &BudgetRegistry::default(),
-        requests_per_minute: None,
-        clock: Clock::system(),
-        observer: Arc::new(Unobserved),
-        records: Arc::new(Records::new(Arc::clone(vault) as _)),
-    };
-    Ok(AnyServer::build(&spec, parts).context("a backend")?.0)
+    let spec = json!({"registration": {"issuer": issuer}});
+    build_over(spec, &[("initial-access-token", token)], vault)
 }
 
 fn renamed(wanted: &Desired, name: &str) -> Desired {

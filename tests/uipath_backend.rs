@@ -10,7 +10,7 @@ use base64::Engine as _;
 use extapp::clock::Clock;
 use extapp::domain::registration::{ClientId, ClientSecret, ClientType, Desired, Grant, Owner, Scope, Settings};
 use extapp::server::budget::{Budget, Limits};
-use extapp::server::http::{RequestObserver, Timeouts};
+use extapp::server::http::{RequestObserver, Timeouts, Transport};
 use extapp::server::uipath::{Config, Deployment, Uipath};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -136,13 +136,15 @@ fn config(url: Url, hand: &Hand, limits: Limits, observer: Arc<dyn RequestObserv
         deployment: Deployment::AutomationCloud,
         client_id: ClientId::new(OPERATOR),
         client_secret: ClientSecret::new(SECRET),
-        ca_pem: None,
-        insecure_hosts: Vec::new(),
-        timeouts: Timeouts::default(),
+        transport: Transport {
+            ca_pem: None,
+            insecure_hosts: Vec::new(),
+            timeouts: Timeouts::default(),
+            clock: hand.clock(),
+            observer,
+        },
         budget: Budget::new(limits, hand.clock()),
         orchestrator_budget: Budget::new(Limits::unlimited(), hand.clock()),
-        clock: hand.clock(),
-        observer,
     }
 }
 

@@ -299,7 +299,7 @@ fn body_of(wanted: &Rendered) -> Value {
 }
 
 /// A value that is not text was not written by us, and compares unequal to everything that was.
-fn text_of(data: BTreeMap<String, k8s_openapi::ByteString>) -> BTreeMap<String, SecretString> {
+pub fn text_of(data: BTreeMap<String, k8s_openapi::ByteString>) -> BTreeMap<String, SecretString> {
     data.into_iter()
         .filter_map(|(key, bytes)| Some((key, SecretString::from(String::from_utf8(bytes.0).ok()?))))
         .collect()

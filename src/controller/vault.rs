@@ -11,11 +11,11 @@ use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Client, Resource as _};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::kubernetes::{is_conflict, is_not_found};
+use super::kubernetes::{is_conflict, is_not_found, text_of};
 use super::servers::ServerKey;
 use crate::api::AuthorizationServer;
 use crate::domain::outputs::MANAGED_BY;
@@ -120,10 +120,7 @@ fn record(secret: Secret) -> Option<Record> {
     if secret.type_.as_deref() != Some(TYPE) {
         return None;
     }
-    let text = |(key, bytes): (String, k8s_openapi::ByteString)| {
-        Some((key, SecretString::from(String::from_utf8(bytes.0).ok()?)))
-    };
-    Record::from_data(&secret.data?.into_iter().filter_map(text).collect())
+    Record::from_data(&text_of(secret.data?))
 }
 
 fn failed(error: &kube::Error) -> VaultError {

@@ -9,8 +9,8 @@ use crate::api::external_application::FieldDifference;
 /// The longest text of one side of a difference, in characters.
 const SHOWN: usize = 512;
 
-/// The field that says whose registration it is. Who only observes has no business with it.
-pub const OWNER: &str = "owner";
+/// The field that says whose registration it is.
+const OWNER: &str = "owner";
 
 /// Every field in which the registration is not as wanted; empty where it is.
 pub fn between(desired: &Desired, actual: &Registered) -> Vec<FieldDifference> {
@@ -49,6 +49,13 @@ pub fn between(desired: &Desired, actual: &Registered) -> Vec<FieldDifference> {
         Mark::Absent => compare(OWNER, desired.owner.uid.clone(), "nobody".into()),
         Mark::Uid(_) | Mark::Unsupported => {}
     }
+    found
+}
+
+/// The same for who only observes: whose registration it is, is none of their business.
+pub fn observed(desired: &Desired, actual: &Registered) -> Vec<FieldDifference> {
+    let mut found = between(desired, actual);
+    found.retain(|difference| difference.field != OWNER);
     found
 }
 

@@ -360,12 +360,8 @@ fn all_but_the_latest(
 fn uncorrected(app: &ExternalApplication, valid: &Valid, seen: &Observed) -> Vec<FieldDifference> {
     match &seen.registration {
         _ if !valid.observe_only && valid.held_back.is_none() => Vec::new(),
-        RegistrationSeen::Present(actual) => {
-            let differences = difference::between(&desired(app), actual);
-            // Who only observes leaves no mark.
-            let ours = |found: &FieldDifference| !valid.observe_only || found.field != difference::OWNER;
-            differences.into_iter().filter(ours).collect()
-        }
+        RegistrationSeen::Present(actual) if valid.observe_only => difference::observed(&desired(app), actual),
+        RegistrationSeen::Present(actual) => difference::between(&desired(app), actual),
         RegistrationSeen::Unread(_) => app.status.as_ref().map(|status| status.drift.clone()).unwrap_or_default(),
         _ => difference::absent(),
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::budget::{Budget, BudgetRegistry};
-use super::http::{RequestObserver, Timeouts};
+use super::http::Transport;
 use super::hydra::Hydra;
 use super::keycloak::Keycloak;
 use super::permissions::{About, Assignee, ManagedCatalogue, Permissions};
@@ -16,7 +16,6 @@ use super::registration::{Records, Registration};
 use super::uipath::Uipath;
 use super::{AuthorizationServer, Lane, ServerError};
 use crate::api::AuthorizationServerSpec;
-use crate::clock::Clock;
 use crate::domain::capabilities::Capabilities;
 use crate::domain::catalogue::{Enforced, Obstacles};
 use crate::domain::registration::{
@@ -29,16 +28,10 @@ use crate::domain::tenant::{FolderId, Member, Principal, RoleId, Tenant, User, U
 pub struct Parts<'a> {
     /// The operator's own credentials: the data of the Secret that the spec names.
     pub credentials: Credentials,
-    /// Certificates that are trusted beside the platform's own.
-    pub ca_pem: Option<Vec<u8>>,
-    /// Hosts that may be spoken to without TLS: from the operator's own flag, never from an object.
-    pub insecure_hosts: Vec<String>,
-    pub timeouts: Timeouts,
+    pub transport: Transport,
     pub budgets: &'a BudgetRegistry,
     /// The operator's own limit, in place of the server's.
     pub requests_per_minute: Option<u32>,
-    pub clock: Clock,
-    pub observer: Arc<dyn RequestObserver>,
     /// What is kept of registrations, for a server that tells nothing of them otherwise. Shared by all clients of one
     /// server.
     pub records: Arc<Records>,

@@ -60,6 +60,30 @@ impl Default for Timeouts {
     }
 }
 
+/// How servers are reached: the same for every kind.
+pub struct Transport {
+    /// Certificates that are trusted beside the platform's own.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Hosts that may be spoken to without TLS: from the operator's own flag, never from an object.
+    pub insecure_hosts: Vec<String>,
+    pub timeouts: Timeouts,
+    pub clock: Clock,
+    pub observer: Arc<dyn RequestObserver>,
+}
+
+impl Transport {
+    /// Whether credentials may go to this address.
+    pub fn permits(&self, url: &Url) -> Result<(), UrlRefused> {
+        url_permitted(url, &self.insecure_hosts)
+    }
+
+    /// A client for the server at this address, with a connection pool of its own.
+    pub fn http(&self, server: &Url) -> Result<Http, ClientError> {
+        let (observer, clock) = (Arc::clone(&self.observer), self.clock.clone());
+        Http::new(server, self.ca_pem.as_deref(), self.timeouts, observer, clock)
+    }
+}
+
 /// Why no client can be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {

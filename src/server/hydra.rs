@@ -29,7 +29,7 @@ use reqwest::header::HeaderValue;
 use url::Url;
 
 use super::budget::{Budget, Class};
-use super::http::{Answer, ClientError, Http, RequestObserver, Timeouts, UrlRefused, url_permitted};
+use super::http::{Answer, ClientError, Transport, UrlRefused};
 use super::json_api::{Call, JsonApi, Operation, bearer, json};
 use super::{AuthorizationServer, Lane, ServerError, ServerText, metadata, proof};
 use crate::clock::{Clock, random_id};
@@ -88,14 +88,8 @@ pub struct Config {
     pub admin_url: Url,
     /// For a proxy before the admin API, which itself asks for no credentials.
     pub token: Option<ClientSecret>,
-    /// Certificates that are trusted beside the platform's own.
-    pub ca_pem: Option<Vec<u8>>,
-    /// Hosts that may be spoken to without TLS: from the operator's own flag, never from an object.
-    pub insecure_hosts: Vec<String>,
-    pub timeouts: Timeouts,
+    pub transport: Transport,
     pub budget: Arc<Budget>,
-    pub clock: Clock,
-    pub observer: Arc<dyn RequestObserver>,
 }
 
 /// Why there is no client, in words for the person who wrote the configuration.
@@ -132,15 +126,14 @@ impl fmt::Debug for Hydra {
 impl Hydra {
     /// Makes a client. Nothing is sent yet.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
-        url_permitted(&config.url, &config.insecure_hosts).map_err(ConfigError::Url)?;
-        url_permitted(&config.admin_url, &config.insecure_hosts).map_err(ConfigError::AdminUrl)?;
+        config.transport.permits(&config.url).map_err(ConfigError::Url)?;
+        config.transport.permits(&config.admin_url).map_err(ConfigError::AdminUrl)?;
         let bearer = match &config.token {
             Some(token) => Some(bearer(token.expose()).ok_or(ConfigError::Token)?),
             None => None,
         };
         let api = |url: &Url| {
-            let (ca, observer) = (config.ca_pem.as_deref(), Arc::clone(&config.observer));
-            let http = Http::new(url, ca, config.timeouts, observer, config.clock.clone())?;
+            let http = config.transport.http(url)?;
             Ok::<_, ClientError>(JsonApi { http, budget: Arc::clone(&config.budget) })
         };
         Ok(Self {
@@ -150,8 +143,8 @@ impl Hydra {
             admin_url: config.admin_url,
             token: config.token,
             bearer,
-            insecure_hosts: config.insecure_hosts,
-            clock: config.clock,
+            insecure_hosts: config.transport.insecure_hosts,
+            clock: config.transport.clock,
         })
     }
 

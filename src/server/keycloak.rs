@@ -12,12 +12,12 @@ use tokio::sync::{Mutex, MutexGuard};
 use url::Url;
 
 use super::budget::Budget;
-use super::http::{ClientError, Http, RequestObserver, Timeouts, UrlRefused, url_permitted};
+use super::http::{ClientError, Transport, UrlRefused};
 use super::json_api::{JsonApi, json};
 use super::metadata::{self, Metadata};
 use super::single_flight::SingleFlight;
 use super::{AuthorizationServer, Lane, ServerError, ServerText};
-use crate::clock::{Clock, random_id};
+use crate::clock::random_id;
 use crate::domain::capabilities::{Capabilities, CatalogueSource, PermissionScope, Secrets};
 use crate::domain::registration::{
     Catalogue, ClientId, ClientSecret, Created, Credential, Desired, Endpoints, Listed, Registered, SecretId,
@@ -68,15 +68,9 @@ pub struct Config {
     pub realm: String,
     pub client_id: ClientId,
     pub client_secret: ClientSecret,
-    /// Certificates that are trusted beside the platform's own.
-    pub ca_pem: Option<Vec<u8>>,
-    /// Hosts that may be spoken to without TLS: from the operator's own flag, never from an object.
-    pub insecure_hosts: Vec<String>,
-    pub timeouts: Timeouts,
+    pub transport: Transport,
     /// Shared by everybody who uses the same realm: from a `BudgetRegistry`.
     pub budget: Arc<Budget>,
-    pub clock: Clock,
-    pub observer: Arc<dyn RequestObserver>,
 }
 
 /// Why there is no client, in words for the person who wrote the configuration.
@@ -110,25 +104,30 @@ impl fmt::Debug for Keycloak {
 impl Keycloak {
     /// Makes a client. Nothing is sent yet.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
-        url_permitted(&config.url, &config.insecure_hosts)?;
+        config.transport.permits(&config.url)?;
         let realm = config.realm.as_str();
         let names = !realm.is_empty() && !realm.chars().all(|c| c == '.');
         let at = |segments: &[&str]| under(&config.url, segments).filter(|_| names).ok_or(ConfigError::Address);
         let (issuer, admin) = (at(&["realms", realm])?, at(&["admin", "realms", realm])?);
-        let http =
-            Http::new(&config.url, config.ca_pem.as_deref(), config.timeouts, config.observer, config.clock.clone())?;
         let session = Session {
-            api: JsonApi { http, budget: config.budget },
+            api: JsonApi { http: config.transport.http(&config.url)?, budget: config.budget },
             issuer,
             admin,
             client_id: config.client_id,
             client_secret: config.client_secret,
-            clock: config.clock,
+            clock: config.transport.clock,
             tokens: SingleFlight::default(),
         };
         let changing = (0..LOCKS).map(|_| Mutex::default()).collect();
         let (scopes, hasher) = (Scopes::default(), RandomState::new());
-        Ok(Self { session, realm: config.realm, insecure_hosts: config.insecure_hosts, scopes, changing, hasher })
+        Ok(Self {
+            session,
+            realm: config.realm,
+            insecure_hosts: config.transport.insecure_hosts,
+            scopes,
+            changing,
+            hasher,
+        })
     }
 
     async fn metadata(&self) -> Result<Metadata, ServerError> {

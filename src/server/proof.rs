@@ -9,6 +9,7 @@ use url::{Url, form_urlencoded};
 use super::ServerError;
 use super::budget::{Budgeted, Class};
 use super::http::{Answer, BODY_LIMIT, Body, Http, Request};
+use super::token::request_body;
 use super::words::oauth_error;
 use crate::domain::registration::{ClientId, ClientSecret};
 
@@ -64,17 +65,16 @@ fn in_header(endpoint: &Url, id: &ClientId, secret: &ClientSecret) -> Request {
     if let Some(header) = &mut header {
         header.set_sensitive(true);
     }
-    Request { authorization: header, ..request(endpoint, &[]) }
+    let bytes = Bytes::from_static(b"grant_type=client_credentials");
+    let body = Body { content_type: "application/x-www-form-urlencoded", bytes };
+    Request { authorization: header, ..request(endpoint, body) }
 }
 
 fn in_body(endpoint: &Url, id: &ClientId, secret: &ClientSecret) -> Request {
-    request(endpoint, &[("client_id", id.as_str()), ("client_secret", secret.expose())])
+    request(endpoint, request_body(id, secret, None))
 }
 
-fn request(endpoint: &Url, more: &[(&str, &str)]) -> Request {
-    let mut form = form_urlencoded::Serializer::new(String::new());
-    form.append_pair("grant_type", "client_credentials").extend_pairs(more);
-    let bytes = Bytes::from(form.finish());
+fn request(endpoint: &Url, body: Body) -> Request {
     Request {
         operation: "proof",
         template: "/token",
@@ -82,7 +82,7 @@ fn request(endpoint: &Url, more: &[(&str, &str)]) -> Request {
         url: endpoint.clone(),
         authorization: None,
         tenant: None,
-        body: Some(Body { content_type: "application/x-www-form-urlencoded", bytes }),
+        body: Some(body),
         repeatable: true,
         limit: BODY_LIMIT,
     }

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::budget::Budget;
-use super::http::{ClientError, Http, RequestObserver, Timeouts, UrlRefused, url_permitted};
+use super::http::{ClientError, Transport, UrlRefused};
 use super::json_api::JsonApi;
 use super::metadata::{self, Metadata};
 use super::single_flight::SingleFlight;
@@ -44,14 +44,8 @@ pub struct Config {
     pub initial_access_token: Option<SecretString>,
     /// Shared by all who talk to this server.
     pub records: Arc<Records>,
-    /// Certificates that are trusted beside the platform's own.
-    pub ca_pem: Option<Vec<u8>>,
-    /// Hosts that may be spoken to without TLS: from the operator's own flag, never from an object.
-    pub insecure_hosts: Vec<String>,
-    pub timeouts: Timeouts,
+    pub transport: Transport,
     pub budget: Arc<Budget>,
-    pub clock: Clock,
-    pub observer: Arc<dyn RequestObserver>,
 }
 
 /// Why there is no client, in words for the person who wrote the configuration.
@@ -81,20 +75,19 @@ struct Inner {
 impl Registration {
     /// Makes a client. Nothing is sent yet.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
-        url_permitted(&config.issuer, &config.insecure_hosts)?;
+        config.transport.permits(&config.issuer)?;
         if config.initial_access_token.as_ref().is_some_and(|token| exchange::header(token).is_none()) {
             return Err(ConfigError::Token);
         }
-        let ca = config.ca_pem.as_deref();
-        let http = Http::new(&config.issuer, ca, config.timeouts, config.observer, config.clock.clone())?;
+        let http = config.transport.http(&config.issuer)?;
         Ok(Self(Arc::new(Inner {
             api: JsonApi { http, budget: config.budget },
             issuer: config.issuer,
-            insecure_hosts: config.insecure_hosts,
+            insecure_hosts: config.transport.insecure_hosts,
             initial_access_token: config.initial_access_token,
             metadata: SingleFlight::default(),
             records: config.records,
-            clock: config.clock,
+            clock: config.transport.clock,
         })))
     }
 

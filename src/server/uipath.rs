@@ -10,12 +10,11 @@ use std::sync::{Arc, Mutex};
 use url::Url;
 
 use super::budget::Budget;
-use super::http::{Answer, ClientError, Http, RequestObserver, Timeouts, UrlRefused, url_permitted};
+use super::http::{Answer, ClientError, Transport, UrlRefused};
 use super::proof;
 use super::single_flight::SingleFlight;
 use super::{AuthorizationServer, Lane, ServerError, ServerText};
 pub use crate::api::authorization_server::Deployment;
-use crate::clock::Clock;
 use crate::domain::capabilities::{Capabilities, CatalogueSource, PermissionScope, Secrets};
 use crate::domain::registration::{
     Catalogue, ClientId, ClientSecret, Created, Credential, Desired, Endpoints, Listed, Registered, SecretId,
@@ -60,17 +59,11 @@ pub struct Config {
     pub deployment: Deployment,
     pub client_id: ClientId,
     pub client_secret: ClientSecret,
-    /// Certificates that are trusted beside the platform's own.
-    pub ca_pem: Option<Vec<u8>>,
-    /// Hosts that may be spoken to without TLS: from the operator's own flag, never from an object.
-    pub insecure_hosts: Vec<String>,
-    pub timeouts: Timeouts,
+    pub transport: Transport,
     /// Shared by everybody who uses the same organization: from a `BudgetRegistry`.
     pub budget: Arc<Budget>,
     /// The same for Orchestrator, which counts by itself.
     pub orchestrator_budget: Arc<Budget>,
-    pub clock: Clock,
-    pub observer: Arc<dyn RequestObserver>,
 }
 
 /// Why there is no client, in words for the person who wrote the configuration.
@@ -99,18 +92,16 @@ impl fmt::Debug for Uipath {
 impl Uipath {
     /// Makes a client. Nothing is sent yet.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
-        url_permitted(&config.url, &config.insecure_hosts)?;
+        config.transport.permits(&config.url)?;
         let paths = Paths::new(&config.url, &config.organization, config.deployment).ok_or(ConfigError::Address)?;
-        let ca = config.ca_pem.as_deref();
-        let http = Http::new(&config.url, ca, config.timeouts, config.observer, config.clock.clone())?;
         let session = Session {
-            http,
+            http: config.transport.http(&config.url)?,
             server: config.url,
             paths,
             organization: config.organization,
             client_id: config.client_id,
             client_secret: config.client_secret,
-            clock: config.clock,
+            clock: config.transport.clock,
             metadata: SingleFlight::default(),
             identity: Access::new(&readings::OWN_SCOPES, "PM.OAuthApp as application scope", config.budget),
             orchestrator: Access::new(

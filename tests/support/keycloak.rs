@@ -221,6 +221,14 @@ impl Realm {
         Ok(user["id"].as_str().context("a user without an id")?.to_owned())
     }
 
+    /// Makes a confidential client of this name as a person would, and gives back its client id.
+    pub async fn client_by_hand(&self, name: &str) -> Result<String> {
+        let id = format!("by-hand-{}", extapp::clock::random_id());
+        let body = json!({"clientId": id, "name": name, "publicClient": false, "serviceAccountsEnabled": true});
+        self.administer(Method::POST, "/clients", Some(body)).await?;
+        Ok(id)
+    }
+
     /// Changes a client the way a person does in the console: reads it, edits it, saves all of it.
     pub async fn edit_client(&self, client_id: &str, edit: impl FnOnce(&mut Value)) -> Result<()> {
         let mut client = self.client(client_id).await?.context(format!("no client {client_id}"))?;

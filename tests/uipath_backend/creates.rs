@@ -15,7 +15,8 @@ fn raw_client(cloud: &RawCloud) -> Uipath {
     let config = config(cloud.url.clone(), &Hand::default(), Limits::unlimited(), Arc::new(Unobserved));
     // Long enough for a token on a busy machine; only the silent server makes anybody wait for it.
     let timeouts = Timeouts { total: Duration::from_secs(2), ..Timeouts::default() };
-    Uipath::new(Config { timeouts, ..config }).unwrap()
+    let transport = Transport { timeouts, ..config.transport };
+    Uipath::new(Config { transport, ..config }).unwrap()
 }
 
 fn losses() -> [Fate; 6] {

@@ -119,12 +119,13 @@ async fn a_configuration_that_would_send_secrets_in_the_clear_is_refused() {
     assert_eq!(with(|c| c.url = "http://cloud.example".parse().unwrap()), Some(UrlRefused::Insecure.into()));
     assert_eq!(with(|c| c.url = "https://a:b@cloud.example".parse().unwrap()), Some(UrlRefused::UserInfo.into()));
     assert_eq!(with(|c| c.organization = String::new()), Some(ConfigError::Address));
-    assert_eq!(with(|c| c.ca_pem = Some(Vec::new())), Some(ClientError::NoCertificate.into()));
-    let garbage = with(|c| c.ca_pem = Some(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec()));
+    assert_eq!(with(|c| c.transport.ca_pem = Some(Vec::new())), Some(ClientError::NoCertificate.into()));
+    let garbage =
+        with(|c| c.transport.ca_pem = Some(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec()));
     assert!(matches!(garbage, Some(ConfigError::Client(_))), "{garbage:?}");
     let listed = |c: &mut Config| {
         c.url = "http://cloud.example".parse().unwrap();
-        c.insecure_hosts = vec!["cloud.example".into()];
+        c.transport.insecure_hosts = vec!["cloud.example".into()];
     };
     assert_eq!(with(listed), None);
 }

@@ -18,7 +18,7 @@ use crate::domain::observed::{FINALIZER, Finding, Observed, OutputRef, Registrat
 use crate::domain::outputs::{Key, ResolvedOutput, render};
 use crate::domain::plan::{Plan, Standing, Step};
 use crate::domain::reason::Reason;
-use crate::domain::registration::{ClientId, ClientSecret, Registered, Scope, SecretId};
+use crate::domain::registration::{ClientId, ClientSecret, Credential, Registered, Scope, SecretId};
 use crate::domain::renewal;
 use crate::domain::status::{Achieved, Outcome};
 use crate::domain::validate::Valid;
@@ -217,20 +217,22 @@ impl Pass<'_> {
         } else {
             self.say(Tone::Normal, Reason::Updated, &format!("changed {fields}"));
         }
-        let Some(credential) = replaced else { return Ok(()) };
-        // The server made another secret of its own accord: what comes next in the plan speaks of the one before.
+        self.replaced(id, replaced, "the server replaced the secret with the change")
+    }
+
+    /// A server may make another secret of its own accord: then what comes next in the plan speaks of the one before.
+    fn replaced(&mut self, id: &ClientId, credential: Option<Credential>, note: &str) -> Result<(), Halt> {
+        let Some(credential) = credential else { return Ok(()) };
         self.keep(id, credential, &[]);
-        self.say(Tone::Normal, Reason::SecretReplaced, "the server replaced the secret with the change");
+        self.say(Tone::Normal, Reason::SecretReplaced, note);
         Err(Halt::Stale)
     }
 
     /// Where the server does not renew, nothing is sent, or nothing comes of it.
     async fn renew(&mut self, id: &ClientId) -> Result<(), Halt> {
         let renewed = self.connection.client.update(id, &self.valid.desired).await;
-        let Some(credential) = renewed.map_err(|error| self.server_failed(&error))? else { return Ok(()) };
-        self.keep(id, credential, &[]);
-        self.say(Tone::Normal, Reason::SecretReplaced, "the server renewed the secret before its end");
-        Err(Halt::Stale)
+        let renewed = renewed.map_err(|error| self.server_failed(&error))?;
+        self.replaced(id, renewed, "the server renewed the secret before its end")
     }
 
     async fn add_secret(&mut self, id: &ClientId) -> Result<(), Halt> {

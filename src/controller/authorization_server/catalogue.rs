@@ -114,10 +114,11 @@ async fn tell(object: &AuthorizationServer, resource: &ApiResource, ctx: &Contex
     let uses = |app: &Arc<ExternalApplication>| {
         app.spec.resources.iter().any(|requested| requested.name == resource.spec.identifier)
     };
-    let applications = ctx.applications_of(&super::key_of(object)).iter().filter(|app| uses(app)).count();
-    let Some(facts) = ctx.servers.get(&super::key_of(object)).facts() else { return Ok(()) };
+    let server = ctx.servers.get(&super::key_of(object));
+    let Some(facts) = server.facts() else { return Ok(()) };
+    let applications = ctx.applications_of(&server.key).iter().filter(|app| uses(app)).count();
     let source = facts.capabilities.catalogue;
-    let obstacle = ctx.servers.get(&super::key_of(object)).obstacle(&resource.uid().unwrap_or_default());
+    let obstacle = server.obstacle(&resource.uid().unwrap_or_default());
     let status = resource_status(object, resource, source, obstacle.as_ref(), applications, ctx.now());
     let Some(status) = status else { return Ok(()) };
     if source == CatalogueSource::Own

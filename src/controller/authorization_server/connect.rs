@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::Api;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use sha2::{Digest, Sha256};
 
 use super::interval;
 use crate::api::{AuthorizationServer, RECREATE};
 use crate::controller::Context;
 use crate::controller::application::Error;
+use crate::controller::kubernetes::text_of;
 use crate::controller::retry::spread;
 use crate::controller::servers::{Connection, Server, finding};
 use crate::controller::vault::SecretVault;
@@ -25,7 +25,7 @@ use crate::domain::registration::{Catalogue, ClientId, Endpoints, Listed};
 use crate::domain::sweep::all_vanished;
 use crate::metrics::{Metrics, ServerLabel, ServerRequest};
 use crate::server::any::{Credentials, Parts, Unusable};
-use crate::server::http::{RequestObserver, Timeouts};
+use crate::server::http::{RequestObserver, Timeouts, Transport};
 use crate::server::registration::Records;
 use crate::server::{AnyServer, AuthorizationServer as _, Lane, ServerError};
 
@@ -201,13 +201,15 @@ fn build(
     let vault = || SecretVault::new(ctx.client.clone(), ctx.metrics.clone(), server.key.clone(), uid.to_owned());
     let parts = Parts {
         credentials,
-        ca_pem,
-        insecure_hosts: ctx.settings.insecure_hosts.clone(),
-        timeouts: Timeouts { connect: total.min(Duration::from_secs(3)), total },
+        transport: Transport {
+            ca_pem,
+            insecure_hosts: ctx.settings.insecure_hosts.clone(),
+            timeouts: Timeouts { connect: total.min(Duration::from_secs(3)), total },
+            clock: ctx.settings.clock.clone(),
+            observer: Arc::new(Counting { server: server.key.to_string(), metrics: ctx.metrics.clone() }),
+        },
         budgets: &ctx.budgets,
         requests_per_minute: ctx.settings.requests_per_minute,
-        clock: ctx.settings.clock.clone(),
-        observer: Arc::new(Counting { server: server.key.to_string(), metrics: ctx.metrics.clone() }),
         records: server.records(uid, || Records::new(Arc::new(vault()))),
     };
     let (client, budget) =
@@ -244,8 +246,7 @@ async fn credentials(
         );
         return Ok(Err(Finding::stalled(Reason::CredentialsMissing, message).looked_at_again()));
     };
-    let text = |(key, value): (String, ByteString)| Some((key, SecretString::from(String::from_utf8(value.0).ok()?)));
-    Ok(Ok(Credentials(secret.data.unwrap_or_default().into_iter().filter_map(text).collect())))
+    Ok(Ok(Credentials(text_of(secret.data.unwrap_or_default()))))
 }
 
 async fn certificates(

@@ -11,7 +11,7 @@ use crate::controller::Context;
 use crate::controller::application::{admits, contradicted};
 use crate::controller::servers::Server;
 use crate::domain::credentials::marker;
-use crate::domain::difference::{OWNER, between};
+use crate::domain::difference::{between, observed};
 use crate::domain::observed::{observes, status_client_id};
 use crate::domain::registration::{ClientId, Registered, SecretInfo};
 use crate::domain::sweep::{Compared, Swept, due, due_for_comparison, suspects};
@@ -36,7 +36,14 @@ pub async fn sweep(server: &Server, asked: &Asked, ctx: &Context) {
         .filter(|app| consented(app, server, ctx))
         .filter_map(|app| Some((status_client_id(&app)?, app)))
         .collect();
-    let by_list: Vec<Swept<'_, Arc<ExternalApplication>>> = watched
+    let told = told_whole(asked);
+    let (by_row, unread): (Vec<_>, Vec<_>) = watched.into_iter().partition(|(id, _)| told.contains_key(id));
+    for (id, app) in &by_row {
+        if differs(app, told[id]) {
+            wake(app, ctx);
+        }
+    }
+    let by_list: Vec<Swept<'_, Arc<ExternalApplication>>> = unread
         .iter()
         // What is not corrected may differ for ever: it is read in its turn, or when it is gone.
         .filter(|(id, app)| !differs_for_good(app) || !asked.list.iter().any(|row| row.client_id == *id))
@@ -44,13 +51,6 @@ pub async fn sweep(server: &Server, asked: &Asked, ctx: &Context) {
         .collect();
     for app in suspects(&by_list, &asked.list) {
         wake(&app, ctx);
-    }
-    let told = told_whole(asked);
-    let (by_row, unread): (Vec<_>, Vec<_>) = watched.into_iter().partition(|(id, _)| told.contains_key(id));
-    for (id, app) in &by_row {
-        if differs(app, told[id]) {
-            wake(app, ctx);
-        }
     }
     read_some(server, asked, &unread, ctx).await;
 }
@@ -115,10 +115,8 @@ async fn read_some(server: &Server, asked: &Asked, watched: &[(ClientId, Arc<Ext
 }
 
 fn differs(app: &ExternalApplication, actual: &Registered) -> bool {
-    let mut differences = between(&desired(app), actual);
-    if observes(app) {
-        differences.retain(|found| found.field != OWNER);
-    }
+    let compare = if observes(app) { observed } else { between };
+    let differences = compare(&desired(app), actual);
     let status = app.status.as_ref();
     let news = status.is_none_or(|status| status.drift != differences);
     if observes(app) {

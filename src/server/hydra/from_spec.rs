@@ -16,17 +16,13 @@ impl Hydra {
         let url = Url::parse(&spec.url).map_err(Unusable::address("hydra.url"))?;
         let admin_url = Url::parse(&spec.admin_url).map_err(Unusable::address("hydra.adminUrl"))?;
         let limits = parts.requests_per_minute.map_or_else(Limits::unlimited, Limits::per_minute);
-        let budget = parts.budgets.of(&admin_url, "", limits, &parts.clock);
+        let budget = parts.budgets.of(&admin_url, "", limits, &parts.transport.clock);
         let server = Self::new(Config {
             url,
             admin_url,
             token: parts.credentials.get("token").map(ClientSecret::new),
-            ca_pem: parts.ca_pem,
-            insecure_hosts: parts.insecure_hosts,
-            timeouts: parts.timeouts,
+            transport: parts.transport,
             budget: budget.clone(),
-            clock: parts.clock,
-            observer: parts.observer,
         })
         .map_err(|error| match error {
             ConfigError::AdminUrl(_) => Unusable::address("hydra.adminUrl")(error),

@@ -16,18 +16,14 @@ impl Keycloak {
         let url = Url::parse(&spec.url).map_err(Unusable::address("keycloak.url"))?;
         // Keycloak itself counts no requests.
         let limits = parts.requests_per_minute.map_or_else(Limits::unlimited, Limits::per_minute);
-        let budget = parts.budgets.of(&url, &spec.realm, limits, &parts.clock);
+        let budget = parts.budgets.of(&url, &spec.realm, limits, &parts.transport.clock);
         let server = Self::new(Config {
             url,
             realm: spec.realm.clone(),
             client_id,
             client_secret,
-            ca_pem: parts.ca_pem,
-            insecure_hosts: parts.insecure_hosts,
-            timeouts: parts.timeouts,
+            transport: parts.transport,
             budget: budget.clone(),
-            clock: parts.clock,
-            observer: parts.observer,
         })
         .map_err(Unusable::address("keycloak.url"))?;
         Ok((server, budget))

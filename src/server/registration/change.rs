@@ -211,7 +211,7 @@ impl Inner {
 /// Whether an update has anything to do.
 fn is_due(record: &Record, desired: &Desired) -> bool {
     let actual = record.registered();
-    let differs = difference::between(desired, &actual).iter().any(|found| found.field != difference::OWNER);
+    let differs = !difference::observed(desired, &actual).is_empty();
     let ends = actual.secrets.iter().any(|secret| secret.expires_at.is_some());
     differs || (ends && record.habits().updates_renew != Some(false))
 }

@@ -18,17 +18,13 @@ impl Registration {
     ) -> Result<(Self, Arc<Budget>), Unusable> {
         let issuer = Url::parse(&spec.issuer).map_err(Unusable::address("registration.issuer"))?;
         let limits = parts.requests_per_minute.map_or_else(Limits::unlimited, Limits::per_minute);
-        let budget = parts.budgets.of(&issuer, "", limits, &parts.clock);
+        let budget = parts.budgets.of(&issuer, "", limits, &parts.transport.clock);
         let server = Self::new(Config {
             issuer,
             initial_access_token: parts.credentials.get("initial-access-token").map(SecretString::from),
             records: parts.records,
-            ca_pem: parts.ca_pem,
-            insecure_hosts: parts.insecure_hosts,
-            timeouts: parts.timeouts,
+            transport: parts.transport,
             budget: budget.clone(),
-            clock: parts.clock,
-            observer: parts.observer,
         })
         .map_err(|error| match error {
             ConfigError::Token => Unusable::address("credentialsRef")(error),

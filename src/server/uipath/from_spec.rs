@@ -19,23 +19,23 @@ impl Uipath {
             (None, Deployment::AutomationCloud) => Limits::automation_cloud(),
             (None, _) => Limits::unlimited(),
         };
-        let budget = parts.budgets.of(&url, &spec.organization, limits, &parts.clock);
+        let budget = parts.budgets.of(&url, &spec.organization, limits, &parts.transport.clock);
         let orchestrator = parts.requests_per_minute.map_or_else(Limits::orchestrator, Limits::per_minute);
-        let orchestrator_budget =
-            parts.budgets.of(&url, &format!("{}/orchestrator_", spec.organization), orchestrator, &parts.clock);
+        let orchestrator_budget = parts.budgets.of(
+            &url,
+            &format!("{}/orchestrator_", spec.organization),
+            orchestrator,
+            &parts.transport.clock,
+        );
         let server = Self::new(Config {
             url,
             organization: spec.organization.clone(),
             deployment: spec.deployment,
             client_id,
             client_secret,
-            ca_pem: parts.ca_pem,
-            insecure_hosts: parts.insecure_hosts,
-            timeouts: parts.timeouts,
+            transport: parts.transport,
             budget: budget.clone(),
             orchestrator_budget,
-            clock: parts.clock,
-            observer: parts.observer,
         })
         .map_err(Unusable::address("uipath.url"))?;
         Ok((server, budget))
