@@ -41,18 +41,18 @@ impl Deref for Plane {
 }
 
 pub struct World {
+    // Fields are dropped in this order: the namespaces after all who work in them, the control plane last.
     pub client: Client,
+    pub operator: Operator,
+    pub cloud: LocalCloud,
     pub home: TestNamespace,
     /// Other namespaces that the operator watches.
     pub tenants: Vec<TestNamespace>,
-    pub cloud: LocalCloud,
-    pub operator: Operator,
     /// Between the operator and everything that it writes to, where that was asked for.
     pub gate: Option<Gate>,
     server_url: String,
     kubeconfig: std::path::PathBuf,
     _scratch: TempDir,
-    // Last, because fields are dropped in this order.
     pub plane: Plane,
 }
 
