@@ -15,6 +15,8 @@ mod permission;
 mod progress;
 #[path = "quickstart/report.rs"]
 mod report;
+#[path = "quickstart/rotation.rs"]
+mod rotation;
 #[path = "quickstart/sign_in.rs"]
 mod sign_in;
 #[path = "quickstart/stage.rs"]

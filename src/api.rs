@@ -11,8 +11,10 @@ use serde_json::json;
 pub mod api_resource;
 pub mod authorization_server;
 pub mod common;
+pub mod credentials;
 pub mod external_application;
 pub mod role_assignment;
+pub mod rotation;
 pub mod settings;
 
 pub use api_resource::{ApiResource, ApiResourceSpec, ApiResourceStatus};
@@ -35,6 +37,22 @@ pub const GIVEN_TO: &str = "extapp.dev/given-to";
 
 /// Set to `true` on an AuthorizationServer: its registrations are gone for good, and are to be made again.
 pub const RECREATE: &str = "extapp.dev/recreate";
+
+/// Any new value has the secret replaced now: by another one beside it, proven and published before the old one goes. On an
+/// AuthorizationServer: the operator's own.
+pub const ROTATE: &str = "extapp.dev/rotate";
+
+/// Any new value has the secret before the current one published again, while it is still valid.
+pub const ROLLBACK: &str = "extapp.dev/rollback";
+
+/// Any new value has the secret replaced at once, and every one before it removed at the server: it has leaked.
+pub const REVOKE_NOW: &str = "extapp.dev/revoke-now";
+
+/// On the Secret of the operator's own credentials: that they are being replaced. Written by the operator alone.
+pub const ROTATING: &str = "extapp.dev/rotating";
+
+/// On the same: what the operator put there last. Written by the operator alone.
+pub const ROTATED: &str = "extapp.dev/rotated";
 
 /// The definitions of every kind, in the order in which they are printed and installed.
 pub fn definitions() -> Vec<CustomResourceDefinition> {

@@ -3,15 +3,26 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::telemetry::{self, LogFormat};
 
+mod cluster;
+pub mod completions;
 pub mod crds;
+mod exit;
 pub mod import;
+mod kubectl;
 pub mod local_cloud;
 pub mod operator;
+mod output;
 pub mod rbac;
+pub mod rotate;
+pub mod status;
+pub mod verify;
+pub mod who_uses;
+
+use exit::Exit;
 
 /// A Kubernetes operator for OAuth external applications, UiPath Automation Cloud's first of all
 ///
@@ -38,16 +49,34 @@ struct Logging {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Status(status::Args),
+    Rotate(rotate::Args),
+    WhoUses(who_uses::Args),
+    Verify(verify::Args),
     Operator(operator::Args),
     LocalCloud(local_cloud::Args),
     Crds(crds::Args),
     Rbac(rbac::Args),
     Import(import::Args),
+    Completions(completions::Args),
 }
 
 /// Runs the command line; the first argument is the program's name. Errors go to standard error in one sentence.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let called = kubectl::Called::of(arguments.first());
+    if called == kubectl::Called::ToComplete {
+        return block_on(kubectl::complete(Cli::command(), &arguments[1..]))
+            .map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
+    let mut command = Cli::command();
+    if called == kubectl::Called::AsPlugin {
+        command = command.bin_name("kubectl extapp");
+    }
+    let parsed = command
+        .try_get_matches_from_mut(arguments)
+        .and_then(|matches| Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command)));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors, and clap knows where each belongs.
@@ -56,26 +85,34 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     match run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(exit) => exit.into(),
         Err(message) => {
             eprintln!("extapp: {message}");
-            ExitCode::FAILURE
+            Exit::Failed.into()
         }
     }
 }
 
-fn run(cli: Cli) -> Result<(), String> {
+fn run(cli: Cli) -> Result<Exit, String> {
     let say = |error: &dyn std::error::Error| error.to_string();
+    let done = |()| Exit::Done;
     small_pages();
     if matches!(cli.command, Command::Operator(_) | Command::LocalCloud(_)) {
         telemetry::start(cli.logging.log_format, &cli.logging.log_level).map_err(|error| say(&error))?;
     }
     match cli.command {
-        Command::Crds(args) => crds::run(&args).map_err(|error| say(&error)),
-        Command::Rbac(args) => rbac::run(&args).map_err(|error| say(&error)),
-        Command::Import(args) => block_on(import::run(args))?.map_err(|error| say(&error)),
-        Command::Operator(args) => block_on(operator::run(args))?.map_err(|error| say(&error)),
-        Command::LocalCloud(args) => block_on(local_cloud::run(args))?.map_err(|error| say(&error)),
+        Command::Status(args) => block_on(status::run(args))?.map_err(|error| say(&error)),
+        Command::Rotate(args) => block_on(rotate::run(args))?.map_err(|error| say(&error)),
+        Command::WhoUses(args) => block_on(who_uses::run(args))?.map_err(|error| say(&error)),
+        Command::Verify(args) => block_on(verify::run(args))?.map_err(|error| say(&error)),
+        Command::Completions(args) => {
+            completions::run(&args, &mut Cli::command()).map(done).map_err(|error| say(&error))
+        }
+        Command::Crds(args) => crds::run(&args).map(done).map_err(|error| say(&error)),
+        Command::Rbac(args) => rbac::run(&args).map(done).map_err(|error| say(&error)),
+        Command::Import(args) => block_on(import::run(args))?.map(done).map_err(|error| say(&error)),
+        Command::Operator(args) => block_on(operator::run(args))?.map(done).map_err(|error| say(&error)),
+        Command::LocalCloud(args) => block_on(local_cloud::run(args))?.map(done).map_err(|error| say(&error)),
     }
 }
 

@@ -13,33 +13,43 @@ use kube::runtime::reflector::{ObjectRef, Store};
 
 use crate::api::{ApiResource, AuthorizationServer, ExternalApplication, RoleAssignment};
 use crate::clock::Clock;
+use crate::domain::consumers::Features;
 use crate::domain::intent::Intent;
 use crate::domain::registration::{ClientId, Credential, SecretId};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, ServerLabel};
 use crate::server::budget::BudgetRegistry;
 
 pub mod application;
 pub mod authorization_server;
 pub mod changes;
+pub mod consumers;
 pub mod events;
 pub mod gauges;
+pub mod issuer;
+pub mod kept;
 pub mod kubernetes;
 pub mod owned;
 pub mod presence;
 pub mod rbac;
+pub mod references;
 pub mod retry;
 pub mod role_assignment;
+pub mod rollouts;
 pub mod run;
 pub mod servers;
 pub mod tenants;
 pub mod turns;
 pub mod vault;
 pub mod watch;
+pub mod workloads;
 
+use consumers::ConsumerIndex;
 use events::Events;
+use issuer::Issuer;
 use kubernetes::Kubernetes;
 use owned::OwnedIndex;
 use retry::Retries;
+use rollouts::Rollouts;
 use servers::{Server, ServerKey, Servers};
 
 /// How the operator was started.
@@ -57,6 +67,8 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// A limit on requests per minute for every organization, instead of the deployment's own.
     pub requests_per_minute: Option<u32>,
+    /// What the operator was allowed to look after beside its own objects.
+    pub features: Features,
     /// Times of day, for everything that is decided.
     pub clock: Clock,
 }
@@ -73,9 +85,13 @@ pub struct Context {
     pub role_assignments: Store<RoleAssignment>,
     pub namespaces: Store<PartialObjectMeta<Namespace>>,
     pub owned: OwnedIndex,
+    pub consumers: ConsumerIndex,
+    pub rollouts: Rollouts,
     pub servers: Servers,
     pub budgets: BudgetRegistry,
     pub retries: Retries,
+    /// Who issues the tokens of the cluster's service accounts.
+    pub issuer: Issuer,
     /// Secrets that a server gave out and that no object carries yet, by the application's UID.
     held: Mutex<HashMap<String, (ClientId, Arc<Credential>)>>,
     /// A digest of the status that this process wrote last for each application and assignment (by UID): the cache may be older.
@@ -154,6 +170,13 @@ impl Context {
     /// Has an application looked at now. A full queue cannot happen; a closed one means that the process ends.
     pub fn wake_application(&self, name: &str, namespace: &str) {
         let _ = self.wake_applications.unbounded_send(ObjectRef::new(name).within(namespace));
+    }
+
+    /// Has an application looked at now, where there is one.
+    pub fn wake(&self, app: Option<ObjectRef<ExternalApplication>>) {
+        if let Some(app) = app {
+            let _ = self.wake_applications.unbounded_send(app);
+        }
     }
 
     /// Has an application looked at in its turn: people's own changes go first.
@@ -274,6 +297,7 @@ impl Context {
     /// A server is gone: its applications are told.
     pub fn forget_server(&self, key: &ServerKey) {
         self.servers.forget(key);
+        self.metrics.last_sweep.remove(&ServerLabel { server: key.to_string() });
         self.look_at_all_of(key);
     }
 
@@ -285,10 +309,13 @@ impl Context {
         self.clear_suspicion(uid);
         self.say_no_more(uid);
         self.at_rest(uid);
+        self.consumers.forget(app);
+        self.wake(self.rollouts.forget(uid, &ObjectRef::from_obj(app)));
         let key = server_key(app);
         let server = self.servers.get(&key);
         server.release(uid);
         server.turns.forget(&ObjectRef::from_obj(app));
+        server.rotations().forget(uid);
         self.count_anew(key);
     }
 }

@@ -6,20 +6,26 @@
 pub mod capabilities;
 pub mod catalogue;
 pub mod consent;
+pub mod consumers;
 pub mod credentials;
 pub mod difference;
 pub mod farewell;
+pub mod federation;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod grants;
 pub mod intent;
+pub mod jwks;
 pub mod observed;
 pub mod outputs;
+pub mod own_credential;
 pub mod permissions;
 pub mod plan;
 pub mod reason;
 pub mod registration;
 pub mod renewal;
+pub mod restarts;
+pub mod rotation;
 pub mod scopes;
 pub mod server_status;
 pub mod settings;

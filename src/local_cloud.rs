@@ -29,6 +29,7 @@ mod errors;
 mod faults;
 mod front;
 mod identity;
+mod issuers;
 mod keys;
 mod limits;
 mod log;
@@ -42,6 +43,7 @@ mod store;
 
 pub use clock::{Clock, NoEntropy};
 pub use config::{Config, Deployment, LARGEST_PAGE, Limits, SigningAlgorithm};
+pub use issuers::CaError;
 pub use keys::KeyError;
 pub use passwords::HashError;
 pub use people::{NewPerson, PeopleError};
@@ -112,6 +114,18 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A file of certificates for issuers cannot be read.
+    #[error("the certificates for issuers cannot be read from {path}", path = .path.display())]
+    IssuerCa {
+        /// The file asked for.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The certificates for issuers cannot be trusted.
+    #[error("the certificates for issuers cannot be used")]
+    IssuerTrust(#[from] CaError),
     /// The data file failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -187,6 +201,7 @@ impl Running {
 
 /// Starts a stand-in, which answers when this returns and ends soon after `shutdown` is ready.
 pub async fn serve(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<Running, Error> {
+    let issuers = trusting(&config.issuer_ca)?;
     let listener = listen(config.listen).await?;
     let address = listener.local_addr().map_err(Error::Serve)?;
     let path = config.data.clone();
@@ -208,6 +223,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()> + Send + '
         catalogue,
         limiter: limits::RateLimiter::new(config.limits),
         attempts: oauth::Attempts::default(),
+        issuers,
         cookie: format!("extapp-local-cloud-{}", address.port()),
         clock: config.clock,
         tenants,
@@ -222,6 +238,11 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()> + Send + '
         ended
     });
     Ok(Running { address, organization: organization.name, organization_id: organization.id, administrator, server })
+}
+
+fn trusting(authorities: &[PathBuf]) -> Result<issuers::Issuers, Error> {
+    let read = |path: &PathBuf| std::fs::read(path).map_err(|source| Error::IssuerCa { path: path.clone(), source });
+    Ok(issuers::Issuers::new(&authorities.iter().map(read).collect::<Result<Vec<_>, _>>()?)?)
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {

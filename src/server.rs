@@ -15,6 +15,8 @@ use crate::domain::registration::{
 pub mod any;
 pub mod budget;
 pub mod error;
+pub mod federation;
+pub mod grant;
 pub mod http;
 pub mod hydra;
 pub mod json_api;
@@ -31,6 +33,7 @@ mod words;
 
 pub use any::AnyServer;
 pub use error::ServerError;
+pub use federation::Federating;
 pub use permissions::{About, Assignee, ManagedCatalogue, Permissions};
 pub use text::ServerText;
 
@@ -93,7 +96,7 @@ pub trait AuthorizationServer {
 
 /// HMAC-SHA-256 over a text, in hexadecimal. The key is the operator's own secret, which no namespace but the server's
 /// can read; the label keeps this use apart from any other.
-fn seal_with(secret: &ClientSecret, text: &str) -> String {
+pub fn sealed_with(secret: &ClientSecret, text: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
     crate::domain::hex(hmac::sign(&key, format!("extapp.dev/pending\n{text}").as_bytes()).as_ref())
 }
@@ -105,9 +108,9 @@ mod tests {
     #[test]
     fn a_seal_takes_the_same_text_and_the_same_secret() {
         let (one, other) = (ClientSecret::new("secret"), ClientSecret::new("another"));
-        assert_eq!(seal_with(&one, "text"), seal_with(&one, "text"));
-        assert_ne!(seal_with(&one, "text"), seal_with(&one, "other text"));
-        assert_ne!(seal_with(&one, "text"), seal_with(&other, "text"));
-        assert!(!seal_with(&one, "text").contains("secret"));
+        assert_eq!(sealed_with(&one, "text"), sealed_with(&one, "text"));
+        assert_ne!(sealed_with(&one, "text"), sealed_with(&one, "other text"));
+        assert_ne!(sealed_with(&one, "text"), sealed_with(&other, "text"));
+        assert!(!sealed_with(&one, "text").contains("secret"));
     }
 }

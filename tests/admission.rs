@@ -1,5 +1,7 @@
 //! What the API server says to people's manifests: the definitions' own rules, as they are installed.
 
+use std::collections::BTreeSet;
+
 use extapp::api::{ApiResource, AuthorizationServer, ExternalApplication, RoleAssignment, definitions};
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
@@ -110,6 +112,34 @@ async fn a_wrong_manifest_is_answered_with_what_to_write_instead() -> Result<()>
         }
     }
     assert!(surprises.is_empty(), "\n{}\n", surprises.join("\n"));
+    Ok(())
+}
+
+/// What the rules of a definition say, wherever in it they stand.
+fn rules(definition: &Value, said: &mut BTreeSet<String>) {
+    match definition {
+        Value::Object(fields) => {
+            let here = fields.get("x-kubernetes-validations").and_then(Value::as_array).into_iter().flatten();
+            said.extend(here.filter_map(|rule| rule["message"].as_str()).map(str::to_owned));
+            fields.values().for_each(|field| rules(field, said));
+        }
+        Value::Array(items) => items.iter().for_each(|item| rules(item, said)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_rule_has_a_manifest_to_which_it_is_the_answer() -> Result<()> {
+    let mut said = BTreeSet::new();
+    for definition in definitions() {
+        rules(&serde_json::to_value(&definition)?, &mut said);
+    }
+    assert!(said.len() > 30, "the rules were read: {said:?}");
+    let cases: Vec<Wrong> = serde_saphyr::from_str(WRONG)?;
+    // What cannot change takes an object that is there: those have tests of their own.
+    let untried = said.iter().filter(|said| !said.contains(" is immutable"));
+    let untried: Vec<_> = untried.filter(|said| !cases.iter().any(|case| said.contains(&case.says))).collect();
+    assert!(untried.is_empty(), "no case of wrong.yaml is answered with: {untried:#?}");
     Ok(())
 }
 
@@ -244,6 +274,7 @@ async fn kubectl_get_shows_what_people_ask_for_first() -> Result<()> {
     }
     let status = json!({"status": {
         "clientId": "5a0c", "binding": {"name": "sample-oauth"},
+        "credentials": [{"id": "7", "kind": "Secret", "state": "Active", "expiresAt": "2999-01-01T00:00:00Z"}],
         "conditions": [{"type": "Ready", "status": "True", "reason": "InSync", "message": "all is well", "lastTransitionTime": "2026-01-01T00:00:00Z"}]
     }});
     let application = api(&client, &namespace, "ExternalApplication");
@@ -262,6 +293,7 @@ async fn kubectl_get_shows_what_people_ask_for_first() -> Result<()> {
     assert_eq!(narrow[1][..6], ["sample", "True", "InSync", "Confidential", "5a0c", "cloud"]);
     let wide = rows(&["extapp", "-o", "wide"])?;
     assert_eq!(wide[0][6..], ["SECRET", "EXPIRES", "MESSAGE", "AGE"]);
+    assert!(wide[1].contains(&"2999-01-01T00:00:00Z".to_owned()), "an end that is to come: {wide:?}");
     assert!(wide[1].contains(&"sample-oauth".to_owned()) && wide[1].contains(&"all is well".to_owned()), "{wide:?}");
     assert_eq!(rows(&["authsrv"])?[0], ["NAME", "READY", "REASON", "ISSUER", "APPLICATIONS", "AGE"]);
     assert_eq!(rows(&["apires"])?[0], ["NAME", "READY", "IDENTIFIER", "SERVER", "SCOPES", "APPLICATIONS", "AGE"]);

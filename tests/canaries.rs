@@ -11,7 +11,7 @@ use crate::support::world::{LIMIT, Variations, World};
 use crate::support::{Result, eventually};
 
 /// How a secret may look in a text: as it is, in a URL, in JSON, and in base64 wherever it stands in what was encoded.
-fn forms(secret: &str) -> Vec<String> {
+pub fn forms(secret: &str) -> Vec<String> {
     let in_url: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
     let percent = in_url.replace('+', "%20");
     let in_json = secret.replace('\\', "\\\\").replace('"', "\\\"");

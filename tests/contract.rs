@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::http::Method;
 use extapp::api::AuthorizationServerSpec;
 use extapp::clock::Clock;
+use extapp::domain::federation::Trust;
 use extapp::domain::registration::{ClientId, ClientType, Desired, Grant, Owner, Scope, Settings};
 use extapp::server::any::{AnyServer, Credentials, Parts};
 use extapp::server::budget::BudgetRegistry;
@@ -23,6 +24,7 @@ use crate::support::vault::Memory;
 mod cases;
 mod hydra;
 mod keycloak;
+mod own_key;
 mod registration;
 mod uipath;
 
@@ -41,6 +43,10 @@ pub trait Stage: Sized {
     fn scopes(&self) -> [&'static str; 2];
     /// Whether the server itself refuses a scope that it does not know.
     fn refuses_unknown_scopes(&self) -> bool;
+    /// Where the server believes to be, if that is not where the backend finds it: what is meant for it says so.
+    fn own_url(&self) -> Option<String> {
+        None
+    }
     /// Makes a registration of this name without the backend, as a person would.
     async fn by_hand(&self, name: &str) -> Result<ClientId>;
     /// A registration as the server's own administrator sees it; `Null` where there is none.
@@ -48,6 +54,10 @@ pub trait Stage: Sized {
     /// Sets something at the server that the backend has no business with, and gives back a pointer to it and its value.
     /// `None` where a registration has nothing of the kind.
     async fn touch(&self, id: &ClientId) -> Result<Option<(&'static str, Value)>>;
+    /// Two issuers, audiences and subjects that the server can be told to trust; `None` where it takes no tokens of others.
+    async fn trusts(&self) -> Result<Option<[Trust; 2]>> {
+        Ok(None)
+    }
 }
 
 /// Makes a backend as the operator does.
@@ -89,6 +99,7 @@ pub fn desired(name: &str, scope: &str) -> Desired {
         redirect_uris: [].into(),
         scopes: [Scope { name: scope.into(), grant: Grant::Application }].into(),
         settings: Settings::new(),
+        secretless: false,
         owner: Owner { uid: extapp::clock::random_id(), namespace: "team".into(), name: "invoices".into() },
     }
 }
@@ -135,6 +146,9 @@ macro_rules! contract {
             a_server_that_fails_leaves_a_create_unknown,
             two_changes_at_once_end_as_one_of_them_and_leave_the_rest_alone,
             what_is_not_ours_is_not_touched,
+            an_application_that_signs_has_no_secret_and_its_keys_are_replaced_by_others,
+            an_application_goes_from_a_secret_to_a_key_and_back_and_no_old_secret_comes_back,
+            federated_credentials_are_told_by_name_and_the_answer_to_a_new_one_may_be_lost,
         );
     };
     ($stage:ty: $($case:ident,)*) => {

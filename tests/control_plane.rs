@@ -106,7 +106,7 @@ async fn a_second_one_runs_beside_the_first_with_users_and_an_issuer_of_its_own(
     assert!(groups.iter().any(|group| group == "developers"), "{groups:?}");
     assert!(first.kubeconfig_for("jane").is_err(), "the first one was started without jane");
 
-    let certificate = reqwest::Certificate::from_pem_bundle(&std::fs::read(second.scratch().join("apiserver.crt"))?)?;
+    let certificate = reqwest::Certificate::from_pem_bundle(&std::fs::read(second.certificate())?)?;
     let stranger = reqwest::Client::builder().tls_certs_only(certificate).build()?;
     let discovery = format!("{}/.well-known/openid-configuration", second.url());
     let discovery: serde_json::Value = stranger.get(discovery).send().await?.error_for_status()?.json().await?;

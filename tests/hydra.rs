@@ -2,6 +2,7 @@
 
 mod faults;
 mod life;
+mod own_key;
 mod proxy;
 mod readings;
-mod site;
+pub mod site;

@@ -1,10 +1,13 @@
 //! All tests that need more than one module, as one program: it is linked once, and its tests share one control plane.
 
 mod admission;
+mod alerts;
 mod architecture;
 mod budget;
 mod canaries;
 mod catalogue;
+mod command_line;
+mod consumers;
 mod contract;
 mod control_plane;
 mod crash;
@@ -12,6 +15,7 @@ mod docs;
 mod drift;
 mod duties;
 mod examples;
+mod federated;
 mod foreign_clients;
 mod hydra;
 mod import;
@@ -21,11 +25,13 @@ mod life;
 mod local_cloud;
 mod non_confidential;
 mod observability;
+mod own_credential;
 mod permissions;
 mod references;
 mod registration;
 mod registration_backend;
 mod roles;
+mod rotation;
 mod server_faults;
 mod servers;
 #[allow(dead_code, unused_imports, reason = "the examples use parts that no test does")]

@@ -8,9 +8,10 @@ use crate::support::world::{LIMIT, ready};
 use crate::support::{Context, Result, eventually, peers};
 
 mod enforce;
+mod federated;
 mod person;
 mod roles;
-mod stage;
+pub mod stage;
 
 use stage::{Stage, TO_REGISTER, claims};
 

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 mod awkward;
 mod codes;
 mod faults;
+mod federated;
 mod hostile;
 mod openid;
 mod operation;

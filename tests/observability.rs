@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use extapp::controller::rbac::manifest;
+use extapp::api::{ROLLBACK, ROTATE};
+use extapp::controller::rbac::{Extras, manifest};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::Value;
 
+use crate::rotation::says;
 use crate::support::control_plane::{ControlPlane, Options};
+use crate::support::own_client;
 use crate::support::process::Launch;
 use crate::support::world::{LIMIT, Variations, World, ready};
 use crate::support::{Context, LocalCloud, Operator, Program, Result, apply_yaml, apply_yaml_in, assets, eventually};
@@ -49,7 +52,7 @@ async fn it_is_ready_once_the_kinds_exist_and_needs_no_permission_beyond_its_nam
     assert!(status == 503 && text.contains("kinds"), "{status} {text}");
 
     apply_yaml(&client, &installation::kinds()?).await?;
-    apply_yaml(&client, &manifest(&watched.map(str::to_owned))).await?;
+    apply_yaml(&client, &manifest(&watched.map(str::to_owned), Extras::default())).await?;
     operator.wait_ready(LIMIT).await?;
     apply_yaml_in(&client, home.name(), &cloud.credentials_manifest()?).await?;
     let server = format!(
@@ -75,11 +78,21 @@ async fn it_is_ready_once_the_kinds_exist_and_needs_no_permission_beyond_its_nam
     Ok(())
 }
 
-/// The documented metrics that anything but a failing Kubernetes API brings forth.
+/// What needs more than this test has: a Kubernetes API that fails, pods, whose metrics are shown where there are some, and a
+/// server that gives its secrets an end.
+const ELSEWHERE: [&str; 5] = [
+    "watch_failures",
+    "undecodable_objects",
+    "workload_restarts",
+    "pods_holding_old_secrets",
+    "extapp_credential_expiry_timestamp_seconds",
+];
+
+/// The other documented metrics.
 fn documented() -> Result<Vec<String>> {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md"))?;
     let names = text.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next().map(str::to_owned));
-    Ok(names.filter(|name| !name.ends_with("watch_failures") && !name.ends_with("undecodable_objects")).collect())
+    Ok(names.filter(|name| !ELSEWHERE.iter().any(|elsewhere| name.ends_with(elsewhere))).collect())
 }
 
 #[tokio::test]
@@ -87,10 +100,26 @@ async fn it_is_ready_while_its_server_is_down_and_counts_and_logs_what_it_does()
     let operator = ["--log-level", "debug", "--request-timeout", "1"].map(str::to_owned).to_vec();
     let mut world = World::with("observed", Variations { operator, ..Variations::default() }).await?;
     let home = world.home.name().to_owned();
-    world.confidential(&home, "worker", "").await?;
+    world.confidential(&home, "worker", "  rotation: {interval: 1000h}\n").await?;
     world.until_ready("worker").await?;
+    world.annotate("worker", ROTATE, "asked").await?;
+    crate::rotation::until_rotated(&world, "worker", "asked").await?;
+    // Nothing was replaced that could come back.
+    world.confidential(&home, "steady", "").await?;
+    world.until_ready("steady").await?;
+    world.annotate("steady", ROLLBACK, "back").await?;
+    world.until(&home, "steady", |_, status| says(status) == Some(("False", "RollbackImpossible"))).await?;
     world.permit("worker", "worker", "  roles: [Allow to be Automation User]\n").await?;
     world.until_permitted("worker").await?;
+    let own = world.secret(&home, own_client::SECRET).await?["client-id"].clone();
+    let end = extapp::clock::now() + jiff::SignedDuration::from_hours(24);
+    let (_, value) = own_client::further(&world, &own, Some(end)).await?;
+    own_client::put(&world, serde_json::json!({"client-secret": value})).await?;
+    let expiring = |server: Option<&extapp::api::AuthorizationServer>| {
+        let credential = server.and_then(|server| server.status.as_ref()?.credential.as_ref());
+        credential.is_some_and(|credential| credential.expires_at.is_some())
+    };
+    wait_for(world.servers(), "cloud", LIMIT, expiring).await?;
     world.cloud.kill9()?;
     let before = world.operator.metrics().await?;
     world.operator.restart().await?;

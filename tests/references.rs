@@ -207,6 +207,7 @@ fn forged(registration: &Value) -> String {
         redirect_uris: BTreeSet::new(),
         scopes: [Scope { name: "OR.Queues".into(), grant: Grant::Application }].into(),
         settings: Settings::new(),
+        secretless: false,
         owner: Owner::default(),
     };
     let intent = json!({

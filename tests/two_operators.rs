@@ -19,9 +19,8 @@ const PATIENCE: Duration = Duration::from_mins(5);
 
 async fn world(prefix: &str) -> Result<(World, Gate)> {
     let server = "  driftInterval: 2s\n".into();
-    let operator = vec!["--requests-per-minute".into(), "100000".into()];
     let cloud = vec!["--rate-limit-put".into(), "0".into(), "--rate-limit-delete".into(), "0".into()];
-    let variations = Variations { gated: true, server, operator, cloud, ..Variations::default() };
+    let variations = Variations { gated: true, server, cloud, ..Variations::uncounted() };
     let world = World::with(prefix, variations).await?;
     let gate = world.gate.clone().context("the gate")?;
     Ok((world, gate))

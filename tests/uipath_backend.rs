@@ -21,6 +21,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 mod budget;
 mod calls;
 mod creates;
+mod federation;
 mod raw;
 mod refusals;
 mod stand_in;
@@ -180,6 +181,7 @@ fn desired() -> Desired {
         redirect_uris: BTreeSet::new(),
         scopes: BTreeSet::from([Scope { name: "OR.Queues".into(), grant: Grant::Application }]),
         settings: Settings::new(),
+        secretless: false,
         owner: Owner::default(),
     }
 }

@@ -11,7 +11,7 @@ use crate::manifests::SERVER_NAMESPACE;
 use crate::progress::{condition, heading};
 use crate::stage::{Server, Stage};
 use crate::support::{Context, Error, Result};
-use crate::{hydra, permission, sign_in, token};
+use crate::{hydra, permission, rotation, sign_in, token};
 
 /// How many lines of the catalogue are shown.
 const CATALOGUE_LINES: usize = 6;
@@ -25,6 +25,7 @@ pub async fn print(stage: &Stage, checks: &mut Checks) -> Result<()> {
             permission::show(stage, &secret, checks).await?;
             let details = config_map(stage, checks).await?;
             sign_in::show(&details, stage.password(), checks).await?;
+            rotation::show(stage, checks).await?;
         }
         Server::Hydra(hydra) => {
             hydra::claims(&secret, stage.scene.worker, checks).await?;
@@ -187,6 +188,10 @@ pub fn invitation(stage: &Stage) -> Result<()> {
         (format!("kubectl describe extapp {mistaken} -n people"), "why it is not ready"),
         (format!("kubectl patch extapp {mistaken} -n people --type json -p {fix}"), "the mistake set right"),
         (format!("kubectl delete secret {worker}-oauth -n finance"), "made again, with a new client secret"),
+        (
+            format!("kubectl annotate extapp {worker} -n finance --overwrite extapp.dev/rotate=$(date +%s)"),
+            "another secret, beside this one",
+        ),
         (format!("kubectl delete extapp {worker} -n finance"), "the registration goes too"),
         ("kubectl explain externalapplication.spec --recursive".to_owned(), "the manual"),
     ];

@@ -56,6 +56,10 @@ pub struct AuthorizationServerSpec {
     /// under the key `initial-access-token`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_ref: Option<SecretReference>,
+    /// How long the operator's own previous secret stays valid after it was replaced on request (annotation
+    /// `extapp.dev/rotate` on this object), for example `1h` (default). `0s`: it is removed at once, as after a leak.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_overlap: Option<super::rotation::Overlap>,
     /// A ConfigMap with certificate authorities (PEM) to trust beside the system's, in the namespace of this object. For
     /// servers that a private authority certified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,6 +101,9 @@ pub struct AuthorizationServerSpec {
     /// What happens at the server when an application is deleted, where the application does not say it itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion: Option<Deletion>,
+    /// How the rotations of the applications here are spread, so that a fleet is never replaced all at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<super::rotation::RotationPacing>,
     /// How often the server is compared with what is wanted, for example `10m` (default). One list call an interval, and
     /// a bounded number of detail reads; never one request for every application.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -283,11 +290,59 @@ pub struct AuthorizationServerStatus {
     /// nothing; the metric `extapp_server_last_sweep_timestamp_seconds` tells the time of the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_sweep_time: Option<Time>,
-    /// Ready summarises. Reconciling and Stalled are there only while they are true.
+    /// The operator's own credential, as the server lists it: absent where the operator has no registration of its own, or
+    /// may not read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<OperatorCredential>,
+    /// Ready summarises. Reconciling, Stalled and CredentialsExpiring are there only while they are true.
+    /// CredentialsRotated tells what became of the last request (annotation `extapp.dev/rotate`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// What is known of the secret that the operator itself authenticates with.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OperatorCredential {
+    /// The server's name for the secret; absent where it lists several and nothing tells which one the Secret holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub id: Option<String>,
+    /// Since when the server has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Time>,
+    /// When the server stops accepting it; absent: never, or the server does not tell. Where it is not known which secret it
+    /// is, the earliest expiry of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+    /// How many secrets it may be, where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidates: Option<i32>,
+    /// When the operator replaced it last, on request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotated_at: Option<Time>,
+    /// The one before it, until it is removed at the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousCredential>,
+    /// The value of the annotation `extapp.dev/rotate` that the condition CredentialsRotated answers. Of a long one, a
+    /// digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub request: Option<String>,
+}
+
+/// The secret that the operator used before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviousCredential {
+    /// The server's name for it; absent where that is not known: then it stays at the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub id: Option<String>,
+    /// When it is removed.
+    pub remove_at: Time,
 }
 
 /// A registration that still has to be deleted at the server.

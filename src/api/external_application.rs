@@ -8,6 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::Deletion;
+pub use super::credentials::{CredentialKind, CredentialState, CredentialStatus};
+use super::rotation::{ClientSecretPolicy, FederatedCredential, Rotation, RotationStatus};
 pub use super::settings::{AccessTokenStrategy, ApplicationSettings, TokenEndpointAuthMethod};
 
 /// An OAuth external application: its registration at an authorization server, the scopes it asks for, and the Secret or
@@ -32,7 +34,7 @@ pub use super::settings::{AccessTokenStrategy, ApplicationSettings, TokenEndpoin
     printcolumn(name = "Client-ID", type_ = "string", json_path = ".status.clientId"),
     printcolumn(name = "Server", type_ = "string", json_path = ".spec.serverRef.name"),
     printcolumn(name = "Secret", type_ = "string", json_path = ".status.binding.name", priority = 1),
-    printcolumn(name = "Expires", type_ = "date", json_path = ".status.credentials[?(@.state==\"Active\")].expiresAt", priority = 1),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".status.credentials[?(@.state==\"Active\")].expiresAt", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -41,8 +43,18 @@ pub use super::settings::{AccessTokenStrategy, ApplicationSettings, TokenEndpoin
     .message("a NonConfidential application must not have applicationScopes: it cannot keep a secret, so it only acts for a signed-in person. Use userScopes, or type Confidential"))]
 #[x_kube(validation = Rule::new("!self.resources.exists(r, has(r.userScopes) && size(r.userScopes) > 0) || (has(self.redirectUris) && size(self.redirectUris) > 0)")
     .message("redirectUris must not be empty when there are userScopes: people are sent back there after they sign in"))]
-#[x_kube(validation = Rule::new("self.type == 'NonConfidential' || !has(self.outputs) || size(self.outputs) == 0 || self.outputs.exists(o, !has(o.kind) || o.kind == 'Secret')")
+#[x_kube(validation = Rule::new("self.type == 'NonConfidential' || (has(self.clientSecret) && self.clientSecret == 'None') || !has(self.outputs) || size(self.outputs) == 0 || self.outputs.exists(o, !has(o.kind) || o.kind == 'Secret')")
     .message("a Confidential application must have an output of kind Secret: its client secret is shown only once and would be lost"))]
+#[x_kube(validation = Rule::new("self.type == 'Confidential' || (!has(self.rotation) && !has(self.clientSecret) && (!has(self.federatedCredentials) || size(self.federatedCredentials) == 0))")
+    .message("a NonConfidential application has no credentials: remove rotation, clientSecret and federatedCredentials, or use type Confidential"))]
+#[x_kube(validation = Rule::new("!has(self.clientSecret) || self.clientSecret != 'None' || !has(self.rotation)")
+    .message("with `clientSecret: None` there is nothing to rotate: remove rotation"))]
+#[x_kube(validation = Rule::new("!has(self.clientSecret) || self.clientSecret != 'None' || (has(self.federatedCredentials) && size(self.federatedCredentials) > 0) || (has(self.settings) && (has(self.settings.jwks) || has(self.settings.jwksUri)))")
+    .message("`clientSecret: None` needs another way to authenticate: set federatedCredentials, or settings.jwksUri or settings.jwks with the keys that the application signs with"))]
+#[x_kube(validation = Rule::new("(has(self.settings) && has(self.settings.tokenEndpointAuthMethod) && self.settings.tokenEndpointAuthMethod == 'private_key_jwt') == (has(self.settings) && (has(self.settings.jwks) || has(self.settings.jwksUri)))")
+    .message("settings.tokenEndpointAuthMethod private_key_jwt goes with settings.jwksUri or settings.jwks, and only with it: they say which keys the application signs with"))]
+#[x_kube(validation = Rule::new("!has(self.settings) || !has(self.settings.tokenEndpointAuthMethod) || self.settings.tokenEndpointAuthMethod != 'private_key_jwt' || (has(self.clientSecret) && self.clientSecret == 'None')")
+    .message("settings.tokenEndpointAuthMethod private_key_jwt needs `clientSecret: None`: no server takes a secret beside the key"))]
 #[x_kube(validation = Rule::new("!has(self.management) || self.management != 'Observe' || has(self.adopt) || oldSelf.hasValue()")
     .message("management Observe needs adopt.clientId: which registration is to be observed?").optional_old_self(true))]
 pub struct ExternalApplicationSpec {
@@ -84,6 +96,21 @@ pub struct ExternalApplicationSpec {
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub outputs: Vec<Output>,
+    /// Whether the application has a client secret. Generate (default): one is generated and written into its outputs.
+    /// None: it authenticates with `federatedCredentials` or a key of its own (`settings.jwksUri`, `settings.jwks`), the
+    /// secrets that it had are removed, and its outputs carry none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<ClientSecretPolicy>,
+    /// When the client secret is replaced. Absent: ahead of an expiry at the server, when it is lost, and when somebody
+    /// asks by the annotation `extapp.dev/rotate` or `extapp.dev/revoke-now`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
+    /// Tokens of others that the application may authenticate with instead of a secret, for example those of its
+    /// Kubernetes service account. The listed ones are the whole truth: others at the server are removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub federated_credentials: Vec<FederatedCredential>,
     /// Take over an existing registration. Nothing is ever taken over without this. From then on it is treated as if this
     /// object had made it: it is changed to what the spec says, and deleted with the object unless `deletion.policy` is
     /// Retain or Revoke.
@@ -286,14 +313,20 @@ pub struct ExternalApplicationStatus {
     #[schemars(length(max = 1024))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["id".into()]))]
     pub credentials: Vec<CredentialStatus>,
+    /// What is known of rotations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<RotationStatus>,
+    /// When the next rotation is due: by `spec.rotation.interval`, in its window, or ahead of an expiry at the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_rotation_time: Option<Time>,
     /// Where the registration differs from this spec and is not corrected: under management Observe, or while a scope that
     /// the spec asks for cannot be had.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub drift: Vec<FieldDifference>,
-    /// Ready summarises; Registered, CredentialsPublished and Drifted explain. Reconciling and Stalled are there only
-    /// while they are true.
+    /// Ready summarises; Registered, CredentialsPublished, Drifted and, where there is something to say of it, Rotated
+    /// explain. Reconciling and Stalled are there only while they are true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -333,38 +366,6 @@ pub enum ScopeState {
     Unknown,
     NotAllowed,
     WrongType,
-}
-
-/// One credential of the registration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct CredentialStatus {
-    /// The server's name for it.
-    #[schemars(length(max = 256))]
-    pub id: String,
-    /// Secret.
-    pub kind: CredentialKind,
-    /// Active: published. Retiring: replaced; removed at the server at `expiresAt`.
-    pub state: CredentialState,
-    /// When it was made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub created_at: Option<Time>,
-    /// When it ends. Absent: never.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<Time>,
-}
-
-/// What a credential is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum CredentialKind {
-    Secret,
-}
-
-/// Where a credential is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum CredentialState {
-    Active,
-    Retiring,
 }
 
 /// One difference between the spec and the registration.

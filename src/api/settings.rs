@@ -10,10 +10,30 @@ use super::common::HumanDuration;
 /// it. A server that has no such setting refuses it (NotSupported).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.jwks) || !has(self.jwksUri)")
+    .message("set either jwks or jwksUri: a registration has its keys in one place"))]
+#[x_kube(validation = Rule::new("!has(self.tokenEndpointAuthSigningAlg) || (has(self.tokenEndpointAuthMethod) && self.tokenEndpointAuthMethod == 'private_key_jwt')")
+    .message("tokenEndpointAuthSigningAlg goes with tokenEndpointAuthMethod private_key_jwt: nothing else is signed"))]
 pub struct ApplicationSettings {
     /// How a Confidential application authenticates at the token endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_endpoint_auth_method: Option<TokenEndpointAuthMethod>,
+    /// What the application signs its client assertions with, with the method `private_key_jwt`. Default: what the server
+    /// takes; of a Hydra it is RS256, or what all keys of `jwks` are for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_endpoint_auth_signing_alg: Option<SigningAlgorithm>,
+    /// Where the keys are that the application signs its client assertions with (RFC 7523), with the method
+    /// `private_key_jwt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new(r"self.matches('^https://[^/?#@\\s]+([/?][^\\s#]*)?$')").message("jwksUri must be an https URL"))]
+    pub jwks_uri: Option<String>,
+    /// The same keys, as a JSON Web Key Set (RFC 7517) in one text. Public keys alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 16384))]
+    #[x_kube(validation = Rule::new(r#"self.startsWith('{') && self.contains('keys') && !self.matches('"d"\\s*:')"#)
+        .message("jwks must be a JSON Web Key Set with public keys alone: {\"keys\": [...]} without a private member `d`"))]
+    pub jwks: Option<String>,
     /// For whom access tokens may be issued: the values that may stand in their `aud`. For applications of another
     /// namespace than the server's, its `allowedAudiences` must list them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,6 +94,23 @@ pub enum TokenEndpointAuthMethod {
     ClientSecretBasic,
     /// In the body of the request.
     ClientSecretPost,
+    /// By an assertion that it signs with a key of its own (`jwksUri` or `jwks`).
+    PrivateKeyJwt,
+}
+
+/// An asymmetric signature (RFC 7518 section 3.1, RFC 8037).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::IntoStaticStr)]
+pub enum SigningAlgorithm {
+    RS256,
+    RS384,
+    RS512,
+    PS256,
+    PS384,
+    PS512,
+    ES256,
+    ES384,
+    ES512,
+    EdDSA,
 }
 
 /// What access tokens are.

@@ -14,9 +14,9 @@ use crate::local_cloud::{
 
 /// Runs a stand-in for UiPath Automation Cloud on this machine, for trying and testing
 ///
-/// It answers the Identity management API for external applications, the OAuth endpoints, and of Orchestrator folders,
-/// roles, users and queue definitions, as far as extapp uses them and as public documentation shows them. It begins as
-/// a new organization does: with the tenant DefaultTenant, the folder Shared and the built-in roles. It is not UiPath,
+/// It answers the Identity management API for external applications, their secrets and federated credentials, the OAuth
+/// endpoints, and of Orchestrator folders, roles, users and queue definitions, as far as extapp uses them and as public
+/// documentation shows them. It begins as a new organization does: with the tenant DefaultTenant, the folder Shared and the built-in roles. It is not UiPath,
 /// it is not made by UiPath, and nothing that matters should depend on it: plain HTTP, on loopback only.
 ///
 /// When it is ready it prints one line to standard output that ends with the URL of the organization.
@@ -92,6 +92,14 @@ pub struct Args {
     #[arg(long, env = "EXTAPP_LOCAL_CLOUD_ACCESS_LOG", value_name = "FILE")]
     access_log: Option<PathBuf>,
 
+    /// Certificates in PEM to trust when issuers of federated credentials are looked up, beside the platform's own; may be
+    /// repeated
+    ///
+    /// The API server of a cluster has a certificate of the cluster's own authority: give that authority here. An issuer
+    /// is read at its /.well-known/openid-configuration, and again when one of its tokens names an unknown key.
+    #[arg(long, env = "EXTAPP_LOCAL_CLOUD_ISSUER_CA", value_delimiter = ',', value_name = "FILE")]
+    issuer_ca: Vec<PathBuf>,
+
     /// Open POST /__faults, through which a test makes requests fail
     #[arg(long, env = "EXTAPP_LOCAL_CLOUD_FAULTS", hide = true, value_parser = FalseyValueParser::new())]
     faults: bool,
@@ -163,6 +171,7 @@ impl TryFrom<Args> for Config {
                 retry_after: !args.rates.no_retry_after,
             },
             access_log: args.access_log,
+            issuer_ca: args.issuer_ca,
             faults: args.faults,
             ..Self::new(args.listen, args.organization)
         })
@@ -242,6 +251,13 @@ mod tests {
         assert!(matches!(Config::try_from(missing), Err(PeopleError::Read { .. })));
         let command = Program::command();
         assert!(command.get_arguments().all(|argument| !argument.get_id().as_str().contains("password")));
+    }
+
+    #[test]
+    fn certificates_for_issuers_may_be_given_more_than_once() {
+        let arguments = ["extapp", "--issuer-ca", "one.pem", "--issuer-ca", "two.pem,three.pem"];
+        let config = Config::try_from(Program::parse_from(arguments).args).unwrap();
+        assert_eq!(config.issuer_ca, ["one.pem", "two.pem", "three.pem"].map(PathBuf::from));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use crate::admin::{Admin, router};
 use crate::clock::{self, Clock};
 use crate::controller::{Settings, gauges, run as controllers};
+use crate::domain::consumers::Features;
 use crate::metrics::Metrics;
 
 /// How long passes under way may take to end when the process is told to stop.
@@ -52,6 +53,16 @@ pub struct Args {
     /// Requests of each method per minute and organization; default: what UiPath documents for the deployment
     #[arg(long, env = "EXTAPP_REQUESTS_PER_MINUTE", value_parser = clap::value_parser!(u32).range(1..), value_name = "COUNT")]
     requests_per_minute: Option<u32>,
+
+    /// Watch the pods that use Secrets, so that a replaced secret can go as soon as no pod holds it any more; give the
+    /// operator the permission with `extapp rbac --watch-consumers`
+    #[arg(long, env = "EXTAPP_WATCH_CONSUMERS")]
+    watch_consumers: bool,
+
+    /// Restart the workloads that `spec.rotation.restart` names, once a new secret is published; includes
+    /// --watch-consumers, and needs `extapp rbac --restart-workloads`
+    #[arg(long, env = "EXTAPP_RESTART_WORKLOADS")]
+    restart_workloads: bool,
 
     /// Names this process, so that a restart can tell its own unfinished work from another's; default: POD_NAME, else
     /// a new name at every start
@@ -133,6 +144,10 @@ fn settings(args: Args) -> Settings {
         insecure_hosts: args.allow_insecure_hosts,
         request_timeout: Duration::from_secs(args.request_timeout),
         requests_per_minute: args.requests_per_minute,
+        features: Features {
+            watch_consumers: args.watch_consumers || args.restart_workloads,
+            restart_workloads: args.restart_workloads,
+        },
         clock: Clock::system(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::controller::rbac::manifest;
+use crate::controller::rbac::{Extras, manifest};
 
 /// Prints exactly the permissions that the operator needs, ready for `kubectl apply -f -`
 ///
@@ -14,8 +14,18 @@ pub struct Args {
     /// Grant what can be granted in these namespaces alone
     #[arg(long, value_delimiter = ',', value_name = "NAMESPACE,…")]
     namespaces: Vec<String>,
+
+    /// Also what an operator needs that runs with --watch-consumers: to list and watch pods
+    #[arg(long)]
+    watch_consumers: bool,
+
+    /// Also what an operator needs that runs with --restart-workloads: to read and patch Deployments, StatefulSets and
+    /// DaemonSets, and to list and watch pods
+    #[arg(long)]
+    restart_workloads: bool,
 }
 
 pub fn run(args: &Args) -> Result<(), std::io::Error> {
-    std::io::stdout().write_all(manifest(&args.namespaces).as_bytes())
+    let extras = Extras { watch_consumers: args.watch_consumers, restart_workloads: args.restart_workloads };
+    std::io::stdout().write_all(manifest(&args.namespaces, extras).as_bytes())
 }

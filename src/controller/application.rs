@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 
@@ -10,12 +11,17 @@ use super::Context;
 use super::kubernetes::is_conflict;
 use super::servers::Server;
 use crate::api::ExternalApplication;
+use crate::domain::capabilities::Secrets;
 use crate::domain::credentials::next_retirement;
 use crate::domain::intent::READ_LAG;
-use crate::domain::observed::{Finding, Observed, RegistrationSeen, Retry, ServerSeen, is_published, was_settled};
-use crate::domain::plan::{Circumstances, plan};
+use crate::domain::observed::{
+    Finding, Observed, RegistrationSeen, Retry, ServerSeen, is_published, observes, was_settled,
+};
+use crate::domain::plan::{Circumstances, Plan, plan};
 use crate::domain::reason::Reason;
 use crate::domain::renewal;
+use crate::domain::rotation;
+use crate::domain::rotation::report::Progress;
 use crate::domain::status::Outcome;
 use crate::domain::validate::validate;
 
@@ -23,7 +29,9 @@ mod execute;
 mod farewell;
 mod observe;
 mod report;
+mod restart;
 mod standing;
+mod turn;
 
 pub use farewell::{orphaned, revoke};
 pub use observe::{admits, admits_namespace};
@@ -63,13 +71,18 @@ pub async fn reconcile(app: Arc<ExternalApplication>, ctx: Arc<Context>) -> Resu
     if let Some(wait) = nothing_learnt(&app, &observed) {
         return Ok((Action::requeue(wait), "waiting"));
     }
+    let mut doubtful = false;
     let outcome = match validate(&app, &observed, now) {
         Ok(valid) => {
             let plan = plan(&app, &valid, &observed, Circumstances { identity: &ctx.settings.identity, now });
+            doubtful = is_unshown(&plan, &observed);
             execute::execute(&app, valid, plan, &observed, &server, &ctx, now).await
         }
         Err(refusal) => Outcome::Refused { finding: refusal.finding, scopes: refusal.scopes },
     };
+    if observed.turn.is_some() && !is_rotating(&outcome) {
+        server.rotations().ended(app.metadata.uid.as_deref().unwrap_or_default());
+    }
     if execute::is_late(now, &ctx) {
         return Err(Error::Slow);
     }
@@ -79,8 +92,35 @@ pub async fn reconcile(app: Arc<ExternalApplication>, ctx: Arc<Context>) -> Resu
             Ok((Action::requeue(Duration::from_millis(200)), "waiting"))
         }
         Err(error) => Err(error),
-        Ok(()) => Ok(next(&app, &outcome, &ctx)),
+        Ok(()) => {
+            if let Some((valid, achieved)) = outcome.carried() {
+                if !execute::tidy(&app, valid, achieved, &ctx).await {
+                    return Ok((ctx.retries.action(&valid.uid, Retry::Backoff), "failed"));
+                }
+                if achieved.restarts.is_none() {
+                    restart::end(&valid.uid, &ctx);
+                }
+            }
+            Ok(next(&app, &outcome, doubtful, &ctx))
+        }
     }
+}
+
+/// Whether a rotation has begun and its secret is not accepted, or waits for its turn. One that cannot be written keeps nobody
+/// else from going on.
+fn is_rotating(outcome: &Outcome) -> bool {
+    let progress = outcome.carried().map(|(_, achieved)| &achieved.rotation);
+    progress.is_some_and(|progress| matches!(progress, Progress::Waiting { .. } | Progress::Proving { .. }))
+}
+
+/// Whether the server does not show the secret that is published, although it holds several and lists them. If it was just
+/// made, it may not show yet; if it was removed, it is only given up once that cannot be the reason.
+fn is_unshown(plan: &Plan, seen: &Observed) -> bool {
+    let (Some((secret, _)), RegistrationSeen::Present(actual)) = (&plan.secret, &seen.registration) else {
+        return false;
+    };
+    let ServerSeen::Usable(facts) = &seen.seen else { return false };
+    facts.capabilities.secrets == Secrets::Several && actual.secrets.iter().all(|known| known.id != *secret)
 }
 
 /// Right after a start nothing is known of any server: to say so in every status would be two writes for nothing. The
@@ -103,8 +143,8 @@ fn nothing_learnt(app: &ExternalApplication, seen: &Observed) -> Option<Duration
     (was_settled(app) && is_published(app, &seen.outputs)).then_some(wait)
 }
 
-/// When to look again.
-fn next(app: &ExternalApplication, outcome: &Outcome, ctx: &Context) -> (Action, &'static str) {
+/// When to look again. `doubtful`: the server does not show the published secret.
+fn next(app: &ExternalApplication, outcome: &Outcome, doubtful: bool, ctx: &Context) -> (Action, &'static str) {
     let uid = app.metadata.uid.as_deref().unwrap_or_default();
     let failed = |finding: &Finding| ctx.retries.action(uid, finding.retry);
     match outcome {
@@ -117,10 +157,24 @@ fn next(app: &ExternalApplication, outcome: &Outcome, ctx: &Context) -> (Action,
             ctx.retries.forget(uid);
             ctx.clear_suspicion(uid);
             ctx.at_rest(uid);
+            if achieved.published {
+                // The answer to the write of a new secret may have been lost: what is published needs no keeping.
+                ctx.let_go(uid);
+            }
             let (credentials, now) = (&achieved.credentials, ctx.now());
-            let due = [next_retirement(credentials), renewal::next(credentials, now)].into_iter().flatten().min();
-            let left = due.and_then(|end| Duration::try_from(end.duration_since(now)).ok());
-            let action = left.map_or_else(Action::await_change, |left| Action::requeue(left + Duration::from_secs(1)));
+            if doubtful || rotation::report::is_perhaps_gone(&achieved.rotation, now) {
+                // What is not accepted, or not shown, may have been removed: the next pass reads what is there.
+                ctx.suspect(uid);
+            }
+            let rotation = rotation::report::next_look(app, achieved, now);
+            // Where nothing is written at the server, no secret goes.
+            let retirement = next_retirement(credentials).filter(|_| !observes(app));
+            let due = [retirement, renewal::next(credentials, now)].into_iter().flatten().min();
+            let wait = |end: Timestamp| Duration::try_from(end.duration_since(now)).unwrap_or_default();
+            let left = due.map(|end| wait(end) + Duration::from_secs(1)).into_iter().chain(rotation.map(wait));
+            let left = left.chain(restart::next_look(app, achieved, ctx, now));
+            let left = left.chain(doubtful.then_some(READ_LAG + Duration::from_secs(1))).min();
+            let action = left.map_or_else(Action::await_change, Action::requeue);
             (action, if matches!(outcome, Outcome::Done { .. }) { "done" } else { "refused" })
         }
     }

@@ -7,7 +7,7 @@ use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 
-use crate::api::{ABANDON, GROUP, PENDING};
+use crate::api::{ABANDON, GROUP, PENDING, REVOKE_NOW, ROLLBACK, ROTATE};
 
 /// Tells changes that matter from others, by a digest of each object.
 ///
@@ -71,7 +71,15 @@ pub fn acted_on<K: Resource>(object: &K) -> u64 {
     let annotation = |key| meta.annotations.as_ref().and_then(|annotations| annotations.get(key));
     let guarded = meta.finalizers.iter().flatten().any(|name| name.starts_with(GROUP));
     let unguarded = annotation(PENDING).is_some() && !guarded;
-    digest(&(meta.uid.as_ref(), meta.generation, meta.deletion_timestamp.is_some(), annotation(ABANDON), unguarded))
+    let asked = [ROTATE, ROLLBACK, REVOKE_NOW].map(annotation);
+    digest(&(
+        meta.uid.as_ref(),
+        meta.generation,
+        meta.deletion_timestamp.is_some(),
+        annotation(ABANDON),
+        asked,
+        unguarded,
+    ))
 }
 
 /// What about a namespace decides on consent.

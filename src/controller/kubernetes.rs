@@ -13,17 +13,21 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::owned::controller_of;
+use super::servers::own::CredentialsSecret;
 use crate::api::external_application::OutputKind;
 use crate::api::{ExternalApplication, GIVEN_TO, PENDING};
 use crate::domain::intent::Intent;
 use crate::domain::outputs::{Content, Rendered, SeenOutput};
 use crate::domain::plan::Standing;
+use crate::domain::registration::ClientSecret;
 use crate::metrics::Metrics;
 
 /// The field manager of finalizer and intent.
 const REGISTRATION: &str = "extapp-registration";
 /// The field manager of a status.
 const STATUS: &str = "extapp-status";
+/// The field manager of the operator's own credentials, where it replaces them itself.
+const CREDENTIALS: &str = "extapp-credentials";
 /// The field manager of catalogue objects.
 pub const CATALOGUE: &str = "extapp-catalogue";
 
@@ -34,6 +38,11 @@ pub fn is_conflict(error: &kube::Error) -> bool {
 
 pub fn is_not_found(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
+/// Whether a write has certainly not happened. A server that is at fault itself may have done it before it failed.
+pub fn is_refused(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code < 500)
 }
 
 /// What may be said of a failure: never the API server's text, which can quote values.
@@ -194,6 +203,32 @@ impl Kubernetes<'_> {
             return Err(in_the_way(&wanted.name));
         }
         Ok(meta)
+    }
+
+    /// Changes the Secret of the operator's own credentials, on the version that was read, and in these keys and annotations
+    /// alone; `None` removes one.
+    pub async fn credentials(
+        &self,
+        namespace: &str,
+        secret: &CredentialsSecret,
+        data: &[(&str, Option<&ClientSecret>)],
+        annotations: &[(&str, Option<String>)],
+    ) -> kube::Result<Secret> {
+        let encoded: BTreeMap<&str, Option<String>> =
+            data.iter().map(|(key, value)| (*key, value.map(|value| STANDARD.encode(value.expose())))).collect();
+        let annotations: BTreeMap<_, _> = annotations.iter().cloned().collect();
+        let mut patch = json!({
+            "metadata": {
+                "uid": secret.uid, "resourceVersion": secret.resource_version, "annotations": annotations
+            }
+        });
+        if !encoded.is_empty() {
+            patch["data"] = json!(encoded);
+        }
+        let parameters = PatchParams { field_manager: Some(CREDENTIALS.into()), ..PatchParams::default() };
+        self.metrics.wrote("Secret", "credentials");
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        api.patch(&secret.name, &parameters, &Patch::Merge(&patch)).await
     }
 
     async fn write_output(

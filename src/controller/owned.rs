@@ -12,6 +12,7 @@ use crate::api::ExternalApplication;
 use crate::api::external_application::OutputKind;
 use crate::domain::outputs::{CLIENT_ID, CREDENTIAL, VERSIONED};
 use crate::domain::registration::ClientId;
+use crate::domain::rotation::kept::KEPT;
 
 /// One object of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Owned {
     pub credential: Option<String>,
     pub client_id: Option<ClientId>,
     pub versioned: bool,
+    /// Whether it is no output, but keeps what a rotation needs.
+    pub kept: bool,
     pub created_at: Option<Timestamp>,
 }
 
@@ -204,6 +207,7 @@ fn entry(meta: &ObjectMeta) -> Option<(Owner, String, Owned)> {
         credential: annotation(CREDENTIAL),
         client_id: annotation(CLIENT_ID).map(ClientId::new),
         versioned: annotation(VERSIONED).is_some(),
+        kept: annotation(KEPT).is_some(),
         created_at: meta.creation_timestamp.as_ref().map(|time| time.0),
     };
     Some((owner, meta.name.clone()?, object))

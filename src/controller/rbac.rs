@@ -65,14 +65,14 @@ pub const PERMISSIONS: &[Permission] = &[
         resources: &["secrets"],
         verbs: &["get", "list", "watch", "create", "patch", "delete"],
         cluster: false,
-        because: "writes credentials and reads its own; keeps and lists its records of registrations; watches metadata of its own objects only",
+        because: "writes credentials; reads its own, and replaces them on request; keeps and lists its records of registrations; watches metadata of its own objects and of those that servers name only",
     },
     Permission {
         group: "",
         resources: &["configmaps"],
         verbs: &["get", "list", "watch", "create", "patch", "delete"],
         cluster: false,
-        because: "writes the details of applications without a secret; reads certificate authorities",
+        because: "writes the details of applications without a secret; reads and watches certificate authorities",
     },
     Permission {
         group: "",
@@ -90,6 +90,45 @@ pub const PERMISSIONS: &[Permission] = &[
     },
 ];
 
+/// What is asked for only where the operator is started for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// `--watch-consumers`
+    pub watch_consumers: bool,
+    /// `--restart-workloads`, which needs the former too.
+    pub restart_workloads: bool,
+}
+
+/// For [`Extras::watch_consumers`].
+const CONSUMERS: Permission = Permission {
+    group: "",
+    resources: &["pods"],
+    verbs: &["list", "watch"],
+    cluster: false,
+    because: "sees which pods use a Secret of its own, and since when",
+};
+
+/// For [`Extras::restart_workloads`].
+const WORKLOADS: Permission = Permission {
+    group: "apps",
+    resources: &["deployments", "statefulsets", "daemonsets"],
+    verbs: &["get", "patch"],
+    cluster: false,
+    because: "restarts the workloads that an application names, one after the other",
+};
+
+impl Extras {
+    fn permissions(self) -> impl Iterator<Item = &'static Permission> {
+        let consumers = (self.watch_consumers || self.restart_workloads).then_some(&CONSUMERS);
+        let workloads = self.restart_workloads.then_some(&WORKLOADS);
+        PERMISSIONS.iter().chain(consumers).chain(workloads)
+    }
+}
+
+/// What the operator reads of the API server itself, for the whole cluster: who issues the tokens of service accounts
+/// (`federatedCredentials` with a `serviceAccountRef`). Every service account may by default.
+const PATHS: &[&str] = &["/.well-known/openid-configuration"];
+
 const HEAD: &str = "\
 # The permissions of the extapp operator, and the duties of people to bind. Printed by `extapp rbac`; do not edit.
 # Only the viewer is part of the built-in roles: if `edit` or `admin` of a namespace could register applications, permit
@@ -102,17 +141,18 @@ const NAME: &str = "extapp";
 
 /// Everything that has to be applied so that the operator may work: namespace, service account, roles and bindings; and the
 /// duties of people, to be bound. With namespaces given, what can be is granted in those alone.
-pub fn manifest(namespaces: &[String]) -> String {
+pub fn manifest(namespaces: &[String], extras: Extras) -> String {
     let mut objects = vec![
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}),
         json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME, "namespace": NAMESPACE}}),
     ];
     let everywhere = |permission: &&Permission| namespaces.is_empty() || permission.cluster;
-    let cluster: Vec<Value> = PERMISSIONS.iter().filter(everywhere).map(rule).collect();
+    let mut cluster: Vec<Value> = extras.permissions().filter(everywhere).map(rule).collect();
+    cluster.push(json!({"nonResourceURLs": PATHS, "verbs": ["get"]}));
     objects.push(role("ClusterRole", None, &cluster));
     objects.push(binding("ClusterRoleBinding", "ClusterRole", None));
     for namespace in namespaces {
-        let rules: Vec<Value> = PERMISSIONS.iter().filter(|permission| !permission.cluster).map(rule).collect();
+        let rules: Vec<Value> = extras.permissions().filter(|permission| !permission.cluster).map(rule).collect();
         objects.push(role("Role", Some(namespace), &rules));
         objects.push(binding("RoleBinding", "Role", Some(namespace)));
     }
@@ -156,7 +196,7 @@ mod tests {
 
     #[test]
     fn with_namespaces_given_only_what_must_be_is_granted_for_the_cluster() {
-        let text = manifest(&["team-a".into()]);
+        let text = manifest(&["team-a".into()], Extras::default());
         let cluster = text.split("---\n").find(|part| part.contains("kind: ClusterRole\n")).expect("a ClusterRole");
         assert!(cluster.contains("namespaces") && !cluster.contains("secrets"), "{cluster}");
         assert!(text.contains("kind: RoleBinding") && text.contains("namespace: team-a"));
@@ -164,6 +204,16 @@ mod tests {
 
     #[test]
     fn nothing_is_granted_by_a_wildcard() {
-        assert!(!manifest(&[]).contains('*'));
+        let extras = Extras { watch_consumers: true, restart_workloads: true };
+        assert!(!manifest(&[], extras).contains('*'));
+    }
+
+    #[test]
+    fn pods_and_workloads_are_asked_for_only_with_their_flags() {
+        let text = |watch_consumers, restart_workloads| manifest(&[], Extras { watch_consumers, restart_workloads });
+        let asks = |text: &str| (text.contains("pods"), text.contains("deployments"));
+        assert_eq!(asks(&text(false, false)), (false, false));
+        assert_eq!(asks(&text(true, false)), (true, false));
+        assert_eq!(asks(&text(false, true)), (true, true), "whoever restarts watches too");
     }
 }

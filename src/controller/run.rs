@@ -15,8 +15,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info_span, warn};
 
+use super::consumers::ConsumerIndex;
 use super::events::Events;
 use super::owned::OwnedIndex;
+use super::rollouts::Rollouts;
 use super::servers::Servers;
 use super::watch::{Synced, Watching};
 use super::{Context, Settings, application, authorization_server, role_assignment};
@@ -67,9 +69,7 @@ pub fn start(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: &C
     let (wake_applications, woken_applications) = unbounded();
     let (wake_servers, woken_servers) = unbounded();
     let (wake_permits, woken_permits) = unbounded();
-    let concurrency = usize::from(settings.concurrency.max(1));
-    // A server that hangs may hold up most of the passes, never all.
-    let turns = concurrency - concurrency / 4;
+    let turns = turns(settings.concurrency);
     let context = Arc::new(Context {
         client,
         metrics,
@@ -80,9 +80,12 @@ pub fn start(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: &C
         role_assignments: permit_store,
         namespaces: namespace_store,
         owned: OwnedIndex::default(),
+        consumers: ConsumerIndex::default(),
+        rollouts: Rollouts::default(),
         servers: Servers::new(turns, wake_applications.clone(), wake_permits.clone(), settings.clock.clone()),
         budgets: BudgetRegistry::default(),
         retries: super::retry::Retries::default(),
+        issuer: super::issuer::Issuer::default(),
         held: Mutex::default(),
         suspects: Mutex::default(),
         told: Mutex::default(),
@@ -109,6 +112,12 @@ pub fn start(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: &C
     let kind = Primary { kind: "AuthorizationServer", ..kind };
     spawn.controller(kind, context.authorization_servers.clone(), woken_servers, authorization_server::reconcile);
     Operator { ready: synced.flag(), context, tasks }
+}
+
+/// How many passes may be at one server at once: one that hangs may hold up most of them, never all.
+fn turns(concurrency: u16) -> usize {
+    let concurrency = usize::from(concurrency.max(1));
+    concurrency - concurrency / 4
 }
 
 /// Has servers look at their counts, once for many changes, and sees to it that no turn is left unused.

@@ -16,11 +16,16 @@ use crate::domain::catalogue::Obstacles;
 use crate::domain::observed::{Finding, ServerFacts, ServerSeen};
 use crate::domain::reason::Reason;
 use crate::domain::registration::{Catalogue, ClientId, Listed};
+use crate::domain::rotation::pacing::Pacing;
 use crate::server::budget::Budget;
 use crate::server::registration::Records;
 use crate::server::{AnyServer, AuthorizationServer as _, Lane, ServerError};
 
 mod failures;
+mod listing;
+pub mod own;
+
+use listing::Listing;
 
 pub use failures::{concerns_everybody, finding};
 
@@ -50,7 +55,9 @@ impl std::fmt::Display for ServerKey {
 /// A client that was made from one version of spec, credentials and certificates.
 pub struct Connection {
     pub client: AnyServer,
-    /// Changes when the spec, the credentials or the certificates do.
+    /// Changes when the spec or the certificates do.
+    pub place: String,
+    /// Changes when the credentials do, too.
     pub fingerprint: String,
 }
 
@@ -83,6 +90,8 @@ pub struct Server {
     /// Which registration belongs to which application (by UID), before any status says so.
     claims: Mutex<HashMap<ClientId, String>>,
     listing: tokio::sync::Mutex<Option<Listing>>,
+    /// Which applications may begin to replace their secrets.
+    rotations: Mutex<Pacing>,
     clock: Clock,
     /// When each registration was last read in full.
     pub read_at: Mutex<BTreeMap<ClientId, Timestamp>>,
@@ -92,6 +101,8 @@ pub struct Server {
     pub permit_turns: Turns<RoleAssignment>,
     /// What is known of the tenants behind this server.
     pub tenants: Tenants,
+    /// What is known of the operator's own credentials.
+    pub own: own::Own,
 }
 
 impl Server {
@@ -119,10 +130,17 @@ impl Server {
             records: Mutex::default(),
             claims: Mutex::default(),
             listing: tokio::sync::Mutex::default(),
+            rotations: Mutex::default(),
             read_at: Mutex::default(),
             turns,
             permit_turns,
+            own: own::Own::default(),
         }
+    }
+
+    /// Who may begin a rotation.
+    pub fn rotations(&self) -> MutexGuard<'_, Pacing> {
+        locked(&self.rotations)
     }
 
     pub fn connection(&self) -> Option<Arc<Connection>> {
@@ -130,8 +148,21 @@ impl Server {
     }
 
     /// Lets applications use a connection: only one whose server was seen to be the right one.
-    pub fn connect(&self, connection: Arc<Connection>) {
-        *self.connection.write().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+    pub fn connect(&self, connection: &Arc<Connection>) {
+        let mut known = self.connection.write().unwrap_or_else(PoisonError::into_inner);
+        let before = known.replace(connection.clone());
+        let replaced =
+            |before: &Arc<Connection>| before.place == connection.place && before.fingerprint != connection.fingerprint;
+        if let Some(before) = before.filter(replaced) {
+            self.own.replaced(before);
+        }
+    }
+
+    /// Whether a seal was made with the operator's own credentials, those of now or those before them. `None`: there are
+    /// none to make one with.
+    pub fn recognises(&self, text: &str, seal: &str) -> Option<bool> {
+        let now = self.connection()?.client.seal(text)?;
+        Some(now == seal || self.own.recognises(text, seal))
     }
 
     pub fn facts(&self) -> Option<ServerFacts> {
@@ -314,25 +345,6 @@ impl Server {
         let result = connection.client.list(lane).await.map(Arc::new);
         *listing = Some(Listing { asked, answered: self.clock.now(), result: result.clone() });
         result
-    }
-}
-
-/// The last list, or why there is none.
-struct Listing {
-    asked: Timestamp,
-    answered: Timestamp,
-    result: Result<Arc<Vec<Listed>>, ServerError>,
-}
-
-impl Listing {
-    /// A list serves whoever needs the state of a time before it was asked for. A failure serves those who waited for it,
-    /// but not where it only says that the one who asked may not ask more.
-    fn serves(&self, not_before: Timestamp, arrived: Timestamp) -> bool {
-        match &self.result {
-            Ok(_) => self.asked >= not_before,
-            Err(ServerError::Budget { .. } | ServerError::RateLimited { .. }) => false,
-            Err(_) => self.answered >= arrived,
-        }
     }
 }
 

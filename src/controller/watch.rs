@@ -90,6 +90,21 @@ impl Watching {
         self.first_list_counted(events)
     }
 
+    /// Events of one object. Readiness does not wait for it.
+    pub fn named<K>(&self, kind: &'static str, namespace: &str, name: &str) -> BoxStream<'static, Event<K>>
+    where
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Send
+            + Sync
+            + 'static,
+    {
+        let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+        self.events(kind, Api::namespaced(self.client.clone(), namespace), config)
+    }
+
     /// Events of one kind of the whole cluster.
     pub fn cluster<K>(&self, kind: &'static str, config: &watcher::Config) -> BoxStream<'static, Event<K>>
     where

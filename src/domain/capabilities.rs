@@ -26,6 +26,19 @@ pub struct Capabilities {
     pub settings: &'static [Setting],
     pub catalogue: CatalogueSource,
     pub permissions: PermissionScope,
+    /// Whether it takes tokens of other issuers in place of a secret (RFC 7523), and how; `None`: not at all.
+    pub federation: Option<Federation>,
+}
+
+/// How a server takes tokens of other issuers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Federation {
+    /// How many federated credentials a registration can have.
+    pub most: usize,
+    /// Whether it can have a secret beside them.
+    pub beside_secret: bool,
+    /// The signatures that it takes, by their names in JOSE (RFC 7518 section 3.1); none: those that the keys allow.
+    pub algorithms: &'static [&'static str],
 }
 
 /// How many secrets a registration may have.

@@ -26,19 +26,63 @@ pub fn marker(uid: &str) -> String {
     format!("extapp {uid}")
 }
 
-/// The published secret.
+/// A secret that is published, or is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Current {
     pub id: SecretId,
     pub created_at: Option<Timestamp>,
     pub expires_at: Option<Timestamp>,
+    /// When the token endpoint accepted it, where that was asked.
+    pub verified_at: Option<Timestamp>,
+}
+
+impl Current {
+    pub fn known_as(id: SecretId) -> Self {
+        Self { id, created_at: None, expires_at: None, verified_at: None }
+    }
+}
+
+/// What a pass leaves behind.
+#[derive(Clone, Copy)]
+pub struct Left<'a> {
+    /// The published secret.
+    pub current: Option<&'a Current>,
+    /// The secret that is to be published.
+    pub pending: Option<&'a Current>,
+    pub removed: &'a [SecretId],
+    pub strays: &'a [SecretId],
+    /// How long a secret that another one has replaced in this pass stays valid.
+    pub overlap: Duration,
+    /// Whether the application has a secret at all.
+    pub keeps_secret: bool,
+    /// How many running pods may still use a secret that was replaced, where that is known.
+    pub holders: Option<usize>,
+    pub now: Timestamp,
 }
 
 /// The secrets of a registration that can be removed now: replaced long enough ago. One whose time has come is named
 /// even if the server no longer has it, so that the status can forget it.
-pub fn removable(old: &[CredentialStatus], current: Option<&SecretId>, now: Timestamp) -> Vec<SecretId> {
-    let due = old.iter().filter(|credential| is_due(credential, now)).map(|credential| SecretId::new(&credential.id));
-    due.filter(|id| Some(id) != current).collect()
+///
+/// `pending`: the secret that is to be published, which may be one that was replaced before. `rolled`: nobody uses a
+/// replaced one any more.
+pub fn removable(
+    old: &[CredentialStatus],
+    current: Option<&SecretId>,
+    pending: Option<&SecretId>,
+    rolled: bool,
+    now: Timestamp,
+) -> Vec<SecretId> {
+    let retiring = |credential: &&CredentialStatus| {
+        credential.kind == CredentialKind::Secret && credential.state == CredentialState::Retiring
+    };
+    // What came from another process may still be published by it, whoever uses what.
+    let stray = |end: Timestamp| end.duration_since(now) <= SignedDuration::try_from(STRAY).unwrap_or_default();
+    let early =
+        |credential: &CredentialStatus| rolled && credential.expires_at.as_ref().is_some_and(|end| !stray(end.0));
+    let due = old.iter().filter(retiring).filter(|credential| early(credential) || is_due(credential, now));
+    due.map(|credential| SecretId::new(&credential.id))
+        .filter(|id| Some(id) != current && Some(id) != pending)
+        .collect()
 }
 
 /// The secrets that came from us and that no status names: their value was lost, or another process is about to publish
@@ -71,33 +115,54 @@ fn is_due(credential: &CredentialStatus, now: Timestamp) -> bool {
 }
 
 /// What the status says of the credentials after a pass.
-pub fn after(
-    old: &[CredentialStatus],
-    current: Option<&Current>,
-    removed: &[SecretId],
-    strays: &[SecretId],
-    now: Timestamp,
-) -> Vec<CredentialStatus> {
-    let until = |span| whole(now.saturating_add(SignedDuration::try_from(span).unwrap_or_default()).unwrap_or(now));
-    let mut list: Vec<CredentialStatus> = current.map(|current| active(old, current)).into_iter().collect();
+pub fn after(old: &[CredentialStatus], left: &Left<'_>) -> Vec<CredentialStatus> {
+    let until = |span| {
+        let span = SignedDuration::try_from(span).unwrap_or_default();
+        left.now.saturating_add(span).unwrap_or(left.now)
+    };
+    let mut list: Vec<CredentialStatus> = left.current.map(|current| active(old, current)).into_iter().collect();
+    let replaced = left.current.is_some() || !left.keeps_secret;
     for credential in old {
-        let is_current = current.is_some_and(|current| current.id.as_str() == credential.id);
-        if is_current || removed.iter().any(|id| id.as_str() == credential.id) {
+        let is = |id: &SecretId| id.as_str() == credential.id;
+        if credential.kind != CredentialKind::Secret {
+            list.push(credential.clone());
             continue;
         }
-        let mut retiring = credential.clone();
-        if retiring.state == CredentialState::Active && current.is_some() {
-            retiring.state = CredentialState::Retiring;
-            retiring.expires_at = Some(until(RETIREMENT));
+        if left.current.is_some_and(|current| is(&current.id)) || left.removed.iter().any(is) {
+            continue;
         }
+        let awaited = left.pending.is_some_and(|pending| is(&pending.id));
+        let ends = match credential.state {
+            CredentialState::Active if replaced => Some(until(left.overlap)),
+            CredentialState::Pending if awaited => continue,
+            // Its value was lost.
+            CredentialState::Pending => Some(until(STRAY)),
+            CredentialState::Active | CredentialState::Retiring => None,
+        };
+        let mut retiring = credential.clone();
+        if let Some(ends) = ends {
+            let own = credential.expires_at.as_ref().map_or(ends, |expires| expires.0);
+            retiring.state = CredentialState::Retiring;
+            retiring.expires_at = Some(whole(ends.min(own)));
+        }
+        retiring.pods = match (retiring.state, left.holders) {
+            (CredentialState::Retiring, Some(holders)) => i32::try_from(holders).ok(),
+            _ => None,
+        };
         list.push(retiring);
     }
-    list.extend(strays.iter().map(|id| CredentialStatus {
-        id: id.to_string(),
-        kind: CredentialKind::Secret,
-        state: CredentialState::Retiring,
-        created_at: None,
-        expires_at: Some(until(STRAY)),
+    let known = |id: &SecretId| {
+        old.iter().any(|credential| credential.id == id.as_str() && credential.state == CredentialState::Retiring)
+    };
+    list.extend(left.pending.filter(|pending| !known(&pending.id)).map(|pending| CredentialStatus {
+        created_at: pending.created_at.map(whole),
+        expires_at: pending.expires_at.map(whole),
+        ..entry(pending.id.as_str(), CredentialState::Pending)
+    }));
+    let strays = left.strays.iter().filter(|id| left.pending.is_none_or(|pending| pending.id != **id));
+    list.extend(strays.map(|id| CredentialStatus {
+        expires_at: Some(whole(until(STRAY))),
+        ..entry(id.as_str(), CredentialState::Retiring)
     }));
     list
 }
@@ -105,14 +170,27 @@ pub fn after(
 fn active(old: &[CredentialStatus], current: &Current) -> CredentialStatus {
     let before = old.iter().find(|credential| credential.id == current.id.as_str());
     CredentialStatus {
-        id: current.id.to_string(),
-        kind: CredentialKind::Secret,
-        state: CredentialState::Active,
         created_at: current.created_at.map(whole).or_else(|| before.and_then(|c| c.created_at.clone())),
         expires_at: current
             .expires_at
             .map(whole)
             .or_else(|| before.filter(|c| c.state == CredentialState::Active).and_then(|c| c.expires_at.clone())),
+        verified_at: current.verified_at.map(whole).or_else(|| before.and_then(|c| c.verified_at.clone())),
+        ..entry(current.id.as_str(), CredentialState::Active)
+    }
+}
+
+/// A secret of which nothing more is known.
+fn entry(id: &str, state: CredentialState) -> CredentialStatus {
+    CredentialStatus {
+        id: id.to_owned(),
+        kind: CredentialKind::Secret,
+        state,
+        name: None,
+        created_at: None,
+        expires_at: None,
+        verified_at: None,
+        pods: None,
     }
 }
 
@@ -136,7 +214,26 @@ mod tests {
     use crate::domain::fixtures::{NOON, registered, secret_info};
 
     fn current(id: &str) -> Current {
-        Current { id: SecretId::new(id), created_at: None, expires_at: None }
+        Current::known_as(SecretId::new(id))
+    }
+
+    fn left(current: Option<&Current>, now: Timestamp) -> Left<'_> {
+        let (overlap, keeps_secret) = (RETIREMENT, true);
+        Left { current, pending: None, removed: &[], strays: &[], overlap, keeps_secret, holders: None, now }
+    }
+
+    fn after(
+        old: &[CredentialStatus],
+        current: Option<&Current>,
+        removed: &[SecretId],
+        strays: &[SecretId],
+        now: Timestamp,
+    ) -> Vec<CredentialStatus> {
+        super::after(old, &Left { removed, strays, ..left(current, now) })
+    }
+
+    fn removable(old: &[CredentialStatus], current: Option<&SecretId>, now: Timestamp) -> Vec<SecretId> {
+        super::removable(old, current, None, false, now)
     }
 
     fn ids(list: &[SecretId]) -> Vec<&str> {
@@ -158,6 +255,50 @@ mod tests {
         let due = removable(&second, Some(&two), later);
         assert_eq!(ids(&due), ["1"]);
         assert_eq!(after(&second, Some(&current("2")), &due, &[], later).len(), 1);
+    }
+
+    #[test]
+    fn a_secret_that_is_to_be_published_is_pending_and_one_whose_value_was_lost_goes() {
+        let first = after(&[], Some(&current("1")), &[], &[], NOON);
+        let (one, two) = (current("1"), Current { created_at: Some(NOON), ..current("2") });
+        let pending = super::after(&first, &Left { pending: Some(&two), ..left(Some(&one), NOON) });
+        assert_eq!(names(&pending), [("1", CredentialState::Active), ("2", CredentialState::Pending)]);
+        let again = super::after(&pending, &Left { pending: Some(&two), ..left(Some(&one), NOON) });
+        assert_eq!(again, pending);
+        let lost = after(&pending, Some(&one), &[], &[], NOON);
+        assert_eq!(names(&lost), [("1", CredentialState::Active), ("2", CredentialState::Retiring)]);
+        let published = after(&pending, Some(&two), &[], &[], NOON);
+        assert_eq!(names(&published), [("2", CredentialState::Active), ("1", CredentialState::Retiring)]);
+    }
+
+    #[test]
+    fn what_is_published_again_is_not_removed_meanwhile_and_loses_its_end() {
+        let first = after(&[], Some(&current("1")), &[], &[], NOON);
+        let second = after(&first, Some(&current("2")), &[], &[], NOON);
+        let later = NOON + SignedDuration::try_from(RETIREMENT).expect("fits");
+        let (one, two) = (SecretId::new("1"), SecretId::new("2"));
+        assert!(super::removable(&second, Some(&two), Some(&one), false, later).is_empty());
+        let back = after(&second, Some(&current("1")), &[], &[], later);
+        assert_eq!(names(&back), [("1", CredentialState::Active), ("2", CredentialState::Retiring)]);
+        assert_eq!(back[0].expires_at, None);
+    }
+
+    #[test]
+    fn once_nobody_uses_a_replaced_secret_it_goes_before_its_time_and_a_stray_does_not() {
+        let first = after(&[], Some(&current("1")), &[], &[], NOON);
+        let second = after(&first, Some(&current("2")), &[], &[SecretId::new("3")], NOON);
+        let two = SecretId::new("2");
+        assert_eq!(ids(&super::removable(&second, Some(&two), None, true, NOON)), ["1"]);
+        let held = super::after(&second, &Left { holders: Some(4), ..left(Some(&current("2")), NOON) });
+        assert_eq!(held.iter().map(|credential| credential.pods).collect::<Vec<_>>(), [None, Some(4), Some(4)]);
+    }
+
+    #[test]
+    fn an_application_that_does_without_a_secret_loses_those_that_it_had_after_a_while() {
+        let first = after(&[], Some(&current("1")), &[], &[], NOON);
+        let left = Left { keeps_secret: false, ..left(None, NOON) };
+        assert_eq!(names(&super::after(&first, &left)), [("1", CredentialState::Retiring)]);
+        assert_eq!(names(&after(&first, None, &[], &[], NOON)), [("1", CredentialState::Active)], "only not known now");
     }
 
     #[test]

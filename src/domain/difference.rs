@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::grants::grant_types;
-use super::registration::{ClientType, Desired, Grant, Listed, Mark, Registered, Scope};
+use super::registration::{
+    BY_SECRET, ClientType, Desired, Grant, Listed, Mark, Registered, Scope, Setting, SettingValue,
+};
 use crate::api::external_application::FieldDifference;
 
 /// The longest text of one side of a difference, in characters.
@@ -44,12 +46,28 @@ pub fn between(desired: &Desired, actual: &Registered) -> Vec<FieldDifference> {
             compare(setting.field(), value.to_string(), actual.map_or_else(|| "not set".into(), ToString::to_string));
         }
     }
+    if let Some(method) = unasked_method(desired, actual) {
+        compare(Setting::TokenEndpointAuthMethod.field(), "with its secret".into(), method.to_owned());
+    }
     match &actual.owner {
         Mark::Uid(uid) if *uid != desired.owner.uid => compare(OWNER, desired.owner.uid.clone(), uid.clone()),
         Mark::Absent => compare(OWNER, desired.owner.uid.clone(), "nobody".into()),
         Mark::Uid(_) | Mark::Unsupported => {}
     }
     found
+}
+
+/// How it authenticates, where that is not what it takes if nobody asks for anything: with its secret.
+fn unasked_method<'a>(desired: &Desired, actual: &'a Registered) -> Option<&'a str> {
+    let method = Setting::TokenEndpointAuthMethod;
+    let confidential = [desired.client_type, actual.client_type].iter().all(|kind| *kind == ClientType::Confidential);
+    if !confidential || desired.secretless || desired.settings.contains_key(&method) {
+        return None;
+    }
+    match actual.settings.get(&method) {
+        Some(SettingValue::Text(text)) if !BY_SECRET.contains(&text.as_str()) => Some(text),
+        _ => None,
+    }
 }
 
 /// The same for who only observes: whose registration it is, is none of their business.
@@ -149,6 +167,21 @@ mod tests {
         let found = between(&wanted, &actual);
         assert_eq!((found[0].desired.as_str(), found[0].actual.as_str()), ("3600s", "60s"));
         assert_eq!(between(&wanted, &registered("id"))[0].actual, "not set");
+    }
+
+    #[test]
+    fn who_is_not_told_how_to_authenticate_does_so_with_its_secret() {
+        let by = |method: &str| [(Setting::TokenEndpointAuthMethod, SettingValue::Text(method.into()))].into();
+        let actual = |method| Registered { settings: by(method), ..registered("id") };
+        for method in BY_SECRET {
+            assert_eq!(fields(&desired(), &actual(method)), [""; 0]);
+        }
+        let found = between(&desired(), &actual("private_key_jwt"));
+        assert_eq!(found[0].field, "settings.tokenEndpointAuthMethod");
+        assert_eq!((found[0].desired.as_str(), found[0].actual.as_str()), ("with its secret", "private_key_jwt"));
+        let signing = Desired { settings: by("private_key_jwt"), ..desired() };
+        assert_eq!(fields(&signing, &actual("private_key_jwt")), [""; 0]);
+        assert_eq!(fields(&signing, &actual("client_secret_basic")).len(), 1);
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::capabilities::{Capabilities, CatalogueSource, PermissionScope, Secrets};
+use super::capabilities::{Capabilities, CatalogueSource, Federation, PermissionScope, Secrets};
+use super::consumers::Features;
+use super::federation::{FederatedSeen, IssuerSeen};
 use super::intent::{Intent, Search, digest};
 use super::observed::{FINALIZER, LeftOver, Observed, OutputRef, RegistrationSeen, ServerFacts, ServerSeen};
 use super::outputs::{CREDENTIAL, Key, Rendered, SeenOutput, render};
@@ -51,6 +53,7 @@ pub fn desired() -> Desired {
         scopes: BTreeSet::from([Scope { name: "OR.Queues".into(), grant: Grant::Application }]),
         settings: Settings::new(),
         owner: Owner { uid: "app-uid".into(), namespace: "identity".into(), name: "invoice-sync".into() },
+        secretless: false,
     }
 }
 
@@ -123,6 +126,7 @@ pub fn facts() -> ServerFacts {
             settings: &[],
             catalogue: CatalogueSource::Own,
             permissions: PermissionScope::TenantsAndFolders,
+            federation: Some(Federation { most: 20, beside_secret: true, algorithms: &["RS256"] }),
         },
         endpoints: Arc::new(endpoints()),
         catalogue: Arc::new(catalogue()),
@@ -146,6 +150,14 @@ pub fn observed() -> Observed {
         operators_own: false,
         unproven: false,
         possessed: false,
+        issuer: IssuerSeen::NotAsked,
+        federated: FederatedSeen::Unread,
+        kept: None,
+        unreadable: None,
+        turn: None,
+        holders: None,
+        restarts: None,
+        features: Features { watch_consumers: true, restart_workloads: true },
     }
 }
 

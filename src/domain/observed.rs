@@ -6,12 +6,18 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::capabilities::Capabilities;
+use super::consumers::Features;
+use super::federation::{FederatedSeen, IssuerSeen};
 use super::intent::{Intent, Search};
 use super::outputs::{ResolvedOutput, SeenOutput, resolve};
 use super::reason::Reason;
 use super::registration::{Catalogue, ClientId, Credential, Endpoints, Registered, SecretId};
 use super::renewal;
-use crate::api::external_application::OutputKind;
+use super::restarts;
+use super::rotation::kept::{SeenKept, Unreadable};
+use super::rotation::pacing::Turn;
+use crate::api::external_application::{ApplicationType, OutputKind};
+use crate::api::rotation::{ClientSecretPolicy, RestartTarget};
 use crate::api::{ABANDON, AuthorizationServer, ExternalApplication, PENDING};
 
 /// The finalizer of an application that has, or may have, a registration.
@@ -115,6 +121,17 @@ pub enum RegistrationSeen {
     Unreadable(Finding),
 }
 
+impl RegistrationSeen {
+    /// The one that is there, as far as is known.
+    pub fn client_id(&self) -> Option<&ClientId> {
+        match self {
+            Self::Unread(id) => Some(id),
+            Self::Present(actual) => Some(&actual.client_id),
+            _ => None,
+        }
+    }
+}
+
 /// A Secret or ConfigMap by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OutputRef {
@@ -156,6 +173,22 @@ pub struct Observed {
     pub unproven: bool,
     /// Whether the application's namespace holds the secret of the registration that is to be adopted.
     pub possessed: bool,
+    /// Who issues the tokens of the cluster's service accounts, where the spec needs it.
+    pub issuer: IssuerSeen,
+    /// The federated credentials of the registration.
+    pub federated: FederatedSeen,
+    /// What is kept for a rotation.
+    pub kept: Option<SeenKept>,
+    /// What stands in its place.
+    pub unreadable: Option<Unreadable>,
+    /// Where a rotation is due: whether it may begin.
+    pub turn: Option<Turn>,
+    /// How many running pods were started before the current secret was published and use an output, where that is known.
+    pub holders: Option<usize>,
+    /// Where workloads are to be restarted: for what, and how each of them stands.
+    pub restarts: Option<(restarts::Due, Vec<(RestartTarget, restarts::Seen)>)>,
+    /// What the operator was started to look after.
+    pub features: Features,
 }
 
 /// What has to be asked of the server in this pass.
@@ -166,6 +199,19 @@ pub enum Look {
     Namesakes,
     Detail(ClientId),
     Search(Intent),
+}
+
+impl RegistrationSeen {
+    /// Whether the server shows that the registration has this secret, or was not asked: then what a status names is its.
+    pub fn shows(&self, secret: &SecretId) -> bool {
+        let has = |actual: &Registered| actual.secrets.iter().any(|known| known.id == *secret);
+        match self {
+            Self::Present(actual) => has(actual),
+            Self::Unsettled { search, .. } => search.candidates.iter().any(has),
+            Self::Unread(_) => true,
+            _ => false,
+        }
+    }
 }
 
 /// The client id that the status names.
@@ -215,22 +261,28 @@ pub fn is_published(app: &ExternalApplication, outputs: &[SeenOutput]) -> bool {
     resolve(app).iter().all(present) && !secret_is_lost(app, outputs)
 }
 
+/// Whether the application is to have a client secret.
+pub fn keeps_secret(app: &ExternalApplication) -> bool {
+    app.spec.r#type == ApplicationType::Confidential
+        && app.spec.client_secret.unwrap_or_default() == ClientSecretPolicy::Generate
+}
+
 /// Whether no object of a confidential application carries a secret that its status names.
 fn secret_is_lost(app: &ExternalApplication, outputs: &[SeenOutput]) -> bool {
     let uid = app.metadata.uid.as_deref().unwrap_or_default();
     let Some(id) = status_client_id(app) else { return true };
-    let confidential = app.spec.r#type == crate::api::external_application::ApplicationType::Confidential;
     // An object can be intact and yet carry a secret that was removed long ago: someone brought it back from a backup.
     let reported = |secret: &SecretId| {
         app.status.iter().flat_map(|status| &status.credentials).any(|credential| credential.id == secret.as_str())
     };
     let intact = |output: &SeenOutput| output.intact_secret(uid, &id).is_some_and(|(secret, _)| reported(&secret));
-    confidential && !outputs.iter().any(intact)
+    keeps_secret(app) && !outputs.iter().any(intact)
 }
 
 /// Decides what to ask the server. A settled application is asked about only where something speaks for it: there are
 /// far more applications than requests to spend.
-pub fn look(app: &ExternalApplication, outputs: &[SeenOutput], suspect: bool, now: Timestamp) -> Look {
+/// `begins`: whether a rotation begins in this pass, for which it has to be known which secrets there are.
+pub fn look(app: &ExternalApplication, outputs: &[SeenOutput], suspect: bool, begins: bool, now: Timestamp) -> Look {
     let named_by_status = status_client_id(app);
     if let Some(adopt) = &app.spec.adopt
         && (named_by_status.is_none() || unsettled_intent(app).is_some())
@@ -248,7 +300,7 @@ pub fn look(app: &ExternalApplication, outputs: &[SeenOutput], suspect: bool, no
     };
     let lost = secret_is_lost(app, outputs);
     let ends = app.status.as_ref().is_some_and(|status| renewal::gives_reason_to_look(&status.credentials, now));
-    if suspect || lost || ends || !was_settled(app) || retirement_due(app, now) {
+    if suspect || begins || lost || ends || !was_settled(app) || retirement_due(app, now) {
         Look::Detail(id)
     } else {
         Look::Nothing
@@ -267,8 +319,12 @@ pub fn observes(app: &ExternalApplication) -> bool {
     app.spec.management == Some(crate::api::external_application::Management::Observe)
 }
 
+/// Whether a secret is to go now. Where nothing is written at the server, none goes.
 fn retirement_due(app: &ExternalApplication, now: Timestamp) -> bool {
     use crate::api::external_application::CredentialState::Retiring;
+    if observes(app) {
+        return false;
+    }
     app.status.iter().flat_map(|status| &status.credentials).any(|credential| {
         credential.state == Retiring && credential.expires_at.as_ref().is_some_and(|end| end.0 <= now)
     })

@@ -225,8 +225,8 @@ fn words(kind: OutputKind, facts: &Facts<'_>, key: Option<Key<'_>>) -> minijinja
 /// Whether every template of the spec can be rendered, before there is anything to put in.
 pub fn check_templates(outputs: &[ResolvedOutput], facts: &Facts<'_>) -> Result<(), TemplateError> {
     let (id, secret) = (SecretId::new("0"), ClientSecret::new(PLACEHOLDER));
-    let confidential = facts.desired.client_type == ClientType::Confidential;
-    let key = confidential.then_some(Key { id: &id, secret: &secret });
+    let keeps_secret = facts.desired.client_type == ClientType::Confidential && !facts.desired.secretless;
+    let key = keeps_secret.then_some(Key { id: &id, secret: &secret });
     outputs.iter().try_for_each(|output| render(output, facts, key).map(|_| ()))
 }
 

@@ -5,14 +5,31 @@ use jiff::Timestamp;
 use super::capabilities::Secrets;
 use super::credentials;
 use super::difference;
+use super::federation;
 use super::intent::{Intent, digest};
-use super::observed::{LeftOver, Observed, OutputRef, RegistrationSeen, has_finalizer, unsettled_intent};
-use super::outputs::{self, Key, ResolvedOutput, SeenOutput, render};
+use super::observed::{Finding, LeftOver, Observed, OutputRef, RegistrationSeen, has_finalizer, unsettled_intent};
+use super::outputs::{Key, ResolvedOutput, SeenOutput, render};
 use super::registration::{ClientId, ClientSecret, Registered, SecretId};
 use super::renewal;
-use super::validate::{Valid, desired};
+use super::restarts::Decision;
+use super::rotation::kept::{Kept, Unreadable};
+use super::rotation::report::Progress;
+use super::rotation::{Due, Trigger};
+use super::validate::Valid;
 use crate::api::ExternalApplication;
-use crate::api::external_application::{CredentialState, CredentialStatus, FieldDifference, OutputKind};
+use crate::api::external_application::{CredentialStatus, FieldDifference, OutputKind};
+use crate::api::rotation::Retire;
+
+mod federate;
+mod left_over;
+mod rotate;
+mod uncorrected;
+mod usable;
+
+use left_over::{all_but_the_latest, left_over, superseded};
+use rotate::Case;
+use uncorrected::uncorrected;
+use usable::usable_secret;
 
 /// One thing to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,8 +44,19 @@ pub enum Step {
     TakeOver(ClientId),
     /// Replace name, redirect URIs and scopes.
     Update { id: ClientId, differences: Vec<FieldDifference> },
-    /// Have the server generate a secret.
+    /// Have the server generate a secret, which is published at once: there is none that works, or room for one alone.
     AddSecret(ClientId),
+    /// Have the server generate a secret beside the one that is published.
+    AddNext(ClientId),
+    /// Keep what a rotation needs to go on after a crash, and to be undone; over this version of the object that keeps it.
+    /// Where there is no next secret in it, the one that was just made is.
+    Keep { kept: Kept, over: Option<(String, String)> },
+    /// Ask the token endpoint whether it accepts the next secret. If not, nothing of the rotation after this step is done.
+    Prove { trigger: Trigger, request: Option<String>, since: Timestamp },
+    /// All that a rotation takes is done.
+    Complete { trigger: Trigger, request: Option<String> },
+    /// Write the next secret into one object.
+    Replace { output: ResolvedOutput, over: Option<Standing> },
     /// Send the registration as it is, so that the server gives its secret more time, or another one.
     Renew(ClientId),
     /// Write one object, over the one that is there.
@@ -37,6 +65,12 @@ pub enum Step {
     RemoveOutput(OutputRef),
     /// Remove a secret at the server.
     RetireSecret { id: ClientId, secret: SecretId },
+    /// See to the workloads that are to be restarted for the published secret.
+    Restart(Decision),
+    /// Add, replace or remove a federated credential.
+    Federate(federation::Change),
+    /// What comes after this rests on something that is not known.
+    Await(Finding),
 }
 
 /// An object of ours, at the version that was read.
@@ -50,6 +84,17 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// One that was just written.
+    pub fn written(
+        name: &str,
+        uid: Option<String>,
+        resource_version: Option<String>,
+        secret_type: Option<String>,
+    ) -> Self {
+        let (uid, resource_version) = (uid.unwrap_or_default(), resource_version.unwrap_or_default());
+        Self { name: name.to_owned(), uid, resource_version, secret_type }
+    }
+
     fn of(object: &SeenOutput) -> Self {
         Self {
             name: object.name.clone(),
@@ -61,7 +106,7 @@ impl Standing {
 }
 
 /// What the pass will do, and what it already knows.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Plan {
     pub steps: Vec<Step>,
     /// The registration that the pass begins with.
@@ -72,6 +117,10 @@ pub struct Plan {
     pub strays: Vec<SecretId>,
     /// Differences that are reported and not corrected.
     pub drift: Vec<FieldDifference>,
+    /// How a rotation stands before any step.
+    pub progress: Progress,
+    /// The rotation that the next secret completes, where it takes the place of the one there is.
+    pub replaces: Option<Due>,
 }
 
 /// The facts that a pass starts with, beside what was seen: who we are and what time it is.
@@ -95,17 +144,46 @@ pub fn plan(app: &ExternalApplication, valid: &Valid, seen: &Observed, at: Circu
             }
             _ => Vec::new(),
         };
-        return Plan { steps, client_id: None, secret: None, strays: Vec::new(), drift };
+        return Plan { steps, drift, ..Plan::default() };
     };
-    let secret = valid.confidential().then(|| usable_secret(app, valid, &id, actual, seen, at.now)).flatten();
-    let current = secret.as_ref().map(|(id, _)| id);
-    let strays = actual.map(|actual| strays(app, valid, current, actual)).unwrap_or_default();
+    let keeps = valid.keeps_secret();
+    let mut secret = keeps.then(|| usable_secret(app, valid, &id, actual, seen, at.now)).flatten();
+    let rotation = rotate::rotate(Case { app, valid, id: &id, actual, seen, at }, secret.as_ref());
+    let strays = actual
+        .map(|actual| strays(app, valid, secret.as_ref().map(|(id, _)| id), actual))
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|stray| !is_kept(seen, stray))
+        .collect();
+    if rotation.replaces.is_some() {
+        secret = None;
+    }
     let mut steps = Vec::new();
     if valid.taken_over.is_some() {
         steps.push(Step::TakeOver(id.clone()));
     }
-    steps.extend(converge(app, valid, &id, actual, secret.as_ref(), seen, at));
-    Plan { steps, client_id: Some(id), secret, strays, drift }
+    let (progress, replaces) = (rotation.progress.clone(), rotation.replaces.clone());
+    let damaged = damaged(app, &rotation, seen).filter(|_| !valid.observe_only);
+    let restart = rotation.restart(valid, secret.as_ref().map(|(id, _)| id), seen);
+    steps.extend(converge(app, valid, &id, actual, secret.as_ref(), seen, at, rotation));
+    steps.extend(restart);
+    steps.extend(damaged);
+    Plan { steps, client_id: Some(id), secret, strays, drift, progress, replaces }
+}
+
+/// What somebody has changed of what was kept goes, unless it is written anew.
+fn damaged(app: &ExternalApplication, rotation: &rotate::Rotation, seen: &Observed) -> Option<Step> {
+    let Some(Unreadable::Damaged { uid, .. }) = &seen.unreadable else { return None };
+    let anew = rotation.steps.iter().any(|step| matches!(step, Step::Keep { .. }));
+    let name = Kept::object_name(app.metadata.name.as_deref()?, app.metadata.uid.as_deref()?);
+    let object = OutputRef { kind: OutputKind::Secret, name, uid: uid.clone() };
+    (!anew).then_some(Step::RemoveOutput(object))
+}
+
+/// Whether the value of a secret is known although no object that workloads mount carries it.
+fn is_kept(seen: &Observed, secret: &SecretId) -> bool {
+    let kept = seen.kept.as_ref().map(|seen| &seen.kept);
+    kept.is_some_and(|kept| [&kept.next, &kept.previous].into_iter().flatten().any(|known| known.id == *secret))
 }
 
 /// The registration that the application stands for, with what the server says of it where that was read.
@@ -152,9 +230,11 @@ fn register(
     steps.extend(seen.left_over.iter().filter(gone).map(|item| Step::RemoveOutput(item.output.clone())));
     // What is about to be published speaks of another registration: none of these is the current one.
     steps.extend(all_but_the_latest(valid, seen, |_| None));
+    steps.extend(federate::first(valid));
     steps
 }
 
+#[allow(clippy::too_many_arguments, reason = "what is decided before it, and nothing that could be left out")]
 /// Everything after there is a registration. Publishing comes after all that a published secret rests on, and removing
 /// secrets comes last.
 fn converge(
@@ -165,6 +245,7 @@ fn converge(
     secret: Option<&(SecretId, ClientSecret)>,
     seen: &Observed,
     at: Circumstances<'_>,
+    rotation: rotate::Rotation,
 ) -> Vec<Step> {
     let mut steps = Vec::new();
     if !has_finalizer(app) && !valid.observe_only {
@@ -177,21 +258,36 @@ fn converge(
     if steps.is_empty() && renewal::is_due(valid, actual, secret.map(|(id, _)| id), at.now) {
         steps.push(Step::Renew(id.clone()));
     }
-    let mint = valid.confidential() && secret.is_none() && !valid.observe_only;
+    let mint = valid.keeps_secret() && secret.is_none() && !valid.observe_only;
     if mint {
         steps.push(Step::AddSecret(id.clone()));
     }
     let current = secret.map(|(id, _)| id);
     let secrets_seen = actual.filter(|_| !valid.observe_only);
     let recorded = credentials_of(app, id);
-    let removable = secrets_seen.map(|_| credentials::removable(recorded, current, at.now)).unwrap_or_default();
-    if secret.is_some() || mint || !valid.confidential() {
+    let removable = match current {
+        _ if !rotation.leaked.is_empty() => rotation.leaked.clone(),
+        _ => {
+            let rolled = valid.rotation.retire == Retire::WhenConsumersRolled && seen.holders == Some(0);
+            let pending = rotation.pending.as_ref();
+            let removable = || credentials::removable(recorded, current, pending, rolled, at.now);
+            secrets_seen.map(|_| removable()).unwrap_or_default()
+        }
+    };
+    // Who does without a secret must be able to authenticate before it goes; to who has one, it comes first.
+    let federate = federate::federate(app, valid, id, seen, at.now);
+    let (first_of_all, last_of_all) =
+        if valid.keeps_secret() { (Vec::new(), federate) } else { (federate, Vec::new()) };
+    steps.extend(first_of_all);
+    if secret.is_some() || mint || !valid.keeps_secret() {
         steps.extend(publish(valid, id, secret, seen));
         steps.extend(left_over(recorded, seen, current, &removable, valid.observe_only || mint));
         steps.extend(superseded(valid, id, secret, seen));
     }
     steps.extend(last.and_then(|actual| update(valid, actual)));
     steps.extend(removable.into_iter().map(|secret| Step::RetireSecret { id: id.clone(), secret }));
+    steps.extend(rotation.steps);
+    steps.extend(last_of_all);
     steps
 }
 
@@ -199,72 +295,6 @@ fn update(valid: &Valid, actual: &Registered) -> Option<Step> {
     let differences = difference::between(&valid.desired, actual);
     let due = !valid.observe_only && valid.held_back.is_none() && !differences.is_empty();
     due.then(|| Step::Update { id: actual.client_id.clone(), differences })
-}
-
-/// The secret that is published, or that the server gave out and that only has to be written.
-fn usable_secret(
-    app: &ExternalApplication,
-    valid: &Valid,
-    id: &ClientId,
-    actual: Option<&Registered>,
-    seen: &Observed,
-    now: Timestamp,
-) -> Option<(SecretId, ClientSecret)> {
-    let published = seen.outputs.iter().filter_map(|output| output.intact_secret(&valid.uid, id));
-    let held = || {
-        let held = seen.held.as_ref()?;
-        Some((held.id.clone()?, ClientSecret::new(held.secret.expose())))
-    };
-    // Versions of an immutable object carry secrets of several ages. One that the status does not list yet is the newest.
-    let age = |secret: &SecretId| {
-        let rank = match credentials_of(app, id).iter().find(|credential| credential.id == secret.as_str()) {
-            None => 2,
-            Some(credential) if credential.state == CredentialState::Active => 1,
-            Some(_) => 0,
-        };
-        let known = actual.and_then(|actual| actual.secrets.iter().find(|known| known.id == *secret));
-        (rank, known.and_then(|known| known.created_at))
-    };
-    // Comes last: of two values for one secret the server's counts.
-    let shown = actual.into_iter().flat_map(|actual| &actual.secrets).filter_map(|info| {
-        let value = info.value.as_ref()?;
-        Some((info.id.clone(), ClientSecret::new(value.expose())))
-    });
-    // What came with the registration is the one secret that it has, where it has one.
-    let only = actual.and_then(|actual| match actual.secrets.as_slice() {
-        [only] if seen.possessed => Some(&only.id),
-        _ => None,
-    });
-    let given = seen.outputs.iter().filter_map(|output| Some((only?.clone(), output.given_secret(id)?)));
-    published
-        .chain(given)
-        .chain(held())
-        .chain(shown)
-        .filter(|(secret, _)| !gone_at_server(app, id, secret, actual, now))
-        .filter(|(secret, _)| !renewal::is_replaced(valid, actual, secret, now))
-        .max_by_key(|(secret, _)| age(secret))
-}
-
-/// Whether the server no longer has the secret. One that was just made is given time to show.
-fn gone_at_server(
-    app: &ExternalApplication,
-    id: &ClientId,
-    secret: &SecretId,
-    actual: Option<&Registered>,
-    now: Timestamp,
-) -> bool {
-    let Some(actual) = actual else { return false };
-    if actual.secrets.iter().any(|known| known.id == *secret) {
-        return false;
-    }
-    let all = credentials_of(app, id);
-    let recorded = all.iter().find(|credential| credential.id == secret.as_str());
-    let lag = jiff::SignedDuration::try_from(super::intent::READ_LAG).unwrap_or_default();
-    match recorded {
-        Some(credential) => credential.created_at.as_ref().is_none_or(|created| now.duration_since(created.0) > lag),
-        // Written before the first report, or brought back from a backup long after it was removed.
-        None => !all.is_empty(),
-    }
 }
 
 /// The secrets that the status lists for this registration. Those of one that it replaces went with that one.
@@ -294,7 +324,7 @@ fn publish(valid: &Valid, id: &ClientId, secret: Option<&(SecretId, ClientSecret
                 |name: &str| seen.outputs.iter().find(|object| object.kind == output.kind && object.name == name);
             // A Secret whose key is still to be made cannot be rendered yet: a template may need the key, and the name
             // of an immutable object depends on it.
-            if key.is_none() && valid.confidential() && output.kind == OutputKind::Secret {
+            if key.is_none() && valid.keeps_secret() && output.kind == OutputKind::Secret {
                 let over = standing(&output.name).filter(|_| !output.immutable).map(Standing::of);
                 return Some(Step::Publish { output: output.clone(), over });
             }
@@ -306,65 +336,6 @@ fn publish(valid: &Valid, id: &ClientId, secret: Option<&(SecretId, ClientSecret
             Some(Step::Publish { output: output.clone(), over: standing.map(Standing::of) })
         })
         .collect()
-}
-
-/// Objects that the spec does not ask for. An immutable one stays as long as the credential in it lives.
-fn left_over(
-    recorded: &[CredentialStatus],
-    seen: &Observed,
-    current: Option<&SecretId>,
-    removable: &[SecretId],
-    keep_versions: bool,
-) -> Vec<Step> {
-    let lives = |id: &str| {
-        current.is_some_and(|current| current.as_str() == id)
-            || (recorded.iter().any(|credential| credential.id == id)
-                && !removable.iter().any(|secret| secret.as_str() == id))
-    };
-    let goes = |item: &&LeftOver| {
-        !item.immutable || (!keep_versions && item.credential.as_deref().is_some_and(|id| !lives(id)))
-    };
-    seen.left_over.iter().filter(goes).map(|item| Step::RemoveOutput(item.output.clone())).collect()
-}
-
-/// Versions of an immutable object that carry no credential: nothing tells when the last one who uses them is gone. The
-/// one before the current stays, for what is being replaced while the current one comes into use.
-fn superseded(valid: &Valid, id: &ClientId, secret: Option<&(SecretId, ClientSecret)>, seen: &Observed) -> Vec<Step> {
-    let (facts, key) = (valid.facts(id), secret.map(|(id, secret)| Key { id, secret }));
-    let current = |output: &ResolvedOutput| render(output, &facts, key).ok().map(|current| current.name);
-    all_but_the_latest(valid, seen, current)
-}
-
-/// The versions of immutable ConfigMaps that are neither current nor the latest of the others.
-fn all_but_the_latest(
-    valid: &Valid,
-    seen: &Observed,
-    current: impl Fn(&ResolvedOutput) -> Option<String>,
-) -> Vec<Step> {
-    let mut steps = Vec::new();
-    for output in valid.outputs.iter().filter(|output| output.immutable && output.kind == OutputKind::ConfigMap) {
-        let current = current(output);
-        let mut old: Vec<&LeftOver> = seen
-            .left_over
-            .iter()
-            .filter(|item| item.immutable && item.credential.is_none() && item.output.kind == output.kind)
-            .filter(|item| outputs::is_version_of(&output.name, &item.output.name))
-            .filter(|item| current.as_ref() != Some(&item.output.name))
-            .collect();
-        old.sort_by_key(|item| std::cmp::Reverse((item.created_at, &item.output.name)));
-        steps.extend(old.into_iter().skip(1).map(|item| Step::RemoveOutput(item.output.clone())));
-    }
-    steps
-}
-
-fn uncorrected(app: &ExternalApplication, valid: &Valid, seen: &Observed) -> Vec<FieldDifference> {
-    match &seen.registration {
-        _ if !valid.observe_only && valid.held_back.is_none() => Vec::new(),
-        RegistrationSeen::Present(actual) if valid.observe_only => difference::observed(&desired(app), actual),
-        RegistrationSeen::Present(actual) => difference::between(&desired(app), actual),
-        RegistrationSeen::Unread(_) => app.status.as_ref().map(|status| status.drift.clone()).unwrap_or_default(),
-        _ => difference::absent(),
-    }
 }
 
 #[cfg(test)]

@@ -35,8 +35,28 @@ pub enum Reason {
     Republished,
     /// A new secret replaced one that was lost.
     SecretReplaced,
+    /// A secret was added beside the published one, to replace it.
+    SecretAdded,
+    /// The token endpoint accepts the added secret.
+    SecretProven,
+    /// The secret was replaced by another one.
+    Rotated,
+    /// The secret before the current one was published again.
+    RolledBack,
+    /// A rotation is due and waits for its turn.
+    RotationWaiting,
+    /// The token endpoint does not accept the added secret yet.
+    Proving,
+    /// The token endpoint did not accept the added secret, which was removed again.
+    ProofFailed,
+    /// There is no secret before the current one that is still valid.
+    RollbackImpossible,
     /// A replaced secret was removed at the server.
     SecretRetired,
+    /// A workload was restarted, so that it has the secret that is published now.
+    Restarted,
+    /// A workload that should be restarted was left alone.
+    RestartLeft,
     /// An output that is no longer asked for was removed.
     OutputRemoved,
     /// Nothing is written because management is Observe.
@@ -59,6 +79,12 @@ pub enum Reason {
     RolesChanged,
     /// What was assigned was taken away.
     RolesRemoved,
+    /// The registration trusts the tokens of another issuer.
+    FederatedCredentialAdded,
+    /// A federated credential is another one from now on.
+    FederatedCredentialChanged,
+    /// The registration trusts tokens no longer.
+    FederatedCredentialRemoved,
 
     /// `serverRef` names an AuthorizationServer that does not exist.
     ServerNotFound,
@@ -87,6 +113,12 @@ pub enum Reason {
 
     /// The Secret that `credentialsRef` names is missing or lacks a key.
     CredentialsMissing,
+    /// The operator's own credentials expire soon.
+    CredentialsExpiring,
+    /// The Secret was changed by somebody else while the operator replaced its own credentials.
+    RotationInterrupted,
+    /// It is not known which of the server's secrets is the operator's own, and none is removed.
+    SecretUnidentified,
     /// The ConfigMap that `caRef` names is missing or holds no certificate.
     CaInvalid,
     /// The URL is not permitted.

@@ -3,13 +3,17 @@
 //! RFC 7591 calls these things clients; UiPath calls them external applications. The types here carry what both
 //! have: an identifier, a name, redirect URIs, scopes, and the credentials that the application authenticates with.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+
+mod settings;
+
+pub use settings::{BY_SECRET, PRIVATE_KEY_JWT, Setting, SettingValue, Settings};
 
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident, $canonical:expr) => {
@@ -126,6 +130,16 @@ pub struct Desired {
     pub settings: Settings,
     /// The application that the registration is for.
     pub owner: Owner,
+    /// Whether a confidential one has no client secret: it authenticates in another way.
+    pub secretless: bool,
+}
+
+impl Desired {
+    /// Whether it authenticates by assertions that it signs with a key of its own (RFC 7523).
+    pub fn signs(&self) -> bool {
+        let method = self.settings.get(&Setting::TokenEndpointAuthMethod);
+        matches!(method, Some(SettingValue::Text(method)) if method == PRIVATE_KEY_JWT)
+    }
 }
 
 /// The application that a registration is made for.
@@ -153,81 +167,6 @@ impl Mark {
     /// Whether the registration says that it is this application's.
     pub fn names(&self, uid: &str) -> bool {
         matches!(self, Self::Uid(marked) if marked == uid)
-    }
-}
-
-/// What is set beyond name, redirect URIs and scopes.
-pub type Settings = BTreeMap<Setting, SettingValue>;
-
-/// One thing that some servers let a registration set, in the words of RFC 7591 and OpenID Connect where they have one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Setting {
-    TokenEndpointAuthMethod,
-    Audiences,
-    AccessTokenLifespan,
-    RefreshTokenLifespan,
-    IdTokenLifespan,
-    AccessTokenStrategy,
-    PostLogoutRedirectUris,
-    AllowedCorsOrigins,
-    FrontchannelLogoutUri,
-    BackchannelLogoutUri,
-    SkipConsent,
-    SkipLogoutConsent,
-}
-
-impl Setting {
-    pub const ALL: [Self; 12] = [
-        Self::TokenEndpointAuthMethod,
-        Self::Audiences,
-        Self::AccessTokenLifespan,
-        Self::RefreshTokenLifespan,
-        Self::IdTokenLifespan,
-        Self::AccessTokenStrategy,
-        Self::PostLogoutRedirectUris,
-        Self::AllowedCorsOrigins,
-        Self::FrontchannelLogoutUri,
-        Self::BackchannelLogoutUri,
-        Self::SkipConsent,
-        Self::SkipLogoutConsent,
-    ];
-
-    /// The field of the spec.
-    pub fn field(self) -> &'static str {
-        match self {
-            Self::TokenEndpointAuthMethod => "settings.tokenEndpointAuthMethod",
-            Self::Audiences => "settings.audiences",
-            Self::AccessTokenLifespan => "settings.accessTokenLifespan",
-            Self::RefreshTokenLifespan => "settings.refreshTokenLifespan",
-            Self::IdTokenLifespan => "settings.idTokenLifespan",
-            Self::AccessTokenStrategy => "settings.accessTokenStrategy",
-            Self::PostLogoutRedirectUris => "settings.postLogoutRedirectUris",
-            Self::AllowedCorsOrigins => "settings.allowedCorsOrigins",
-            Self::FrontchannelLogoutUri => "settings.frontchannelLogoutUri",
-            Self::BackchannelLogoutUri => "settings.backchannelLogoutUri",
-            Self::SkipConsent => "settings.skipConsent",
-            Self::SkipLogoutConsent => "settings.skipLogoutConsent",
-        }
-    }
-}
-
-/// The value of a setting.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SettingValue {
-    Text(String),
-    List(BTreeSet<String>),
-    Seconds(u64),
-    Flag(bool),
-}
-
-impl fmt::Display for SettingValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) => f.write_str(text),
-            Self::List(items) => f.write_str(&items.iter().map(String::as_str).collect::<Vec<_>>().join(" ")),
-            Self::Seconds(seconds) => write!(f, "{seconds}s"),
-            Self::Flag(flag) => flag.fmt(f),
-        }
     }
 }
 
@@ -350,6 +289,7 @@ impl Registered {
             scopes: self.scopes.clone(),
             settings: self.settings.clone(),
             owner: Owner::default(),
+            secretless: false,
         }
     }
 

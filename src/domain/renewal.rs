@@ -14,26 +14,31 @@ use crate::api::external_application::{CredentialState, CredentialStatus};
 const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 
 /// When a secret of these times is to be renewed.
-fn renewed_from(created_at: Option<Timestamp>, expires_at: Timestamp) -> Timestamp {
+pub(super) fn renewed_from(created_at: Option<Timestamp>, expires_at: Timestamp) -> Timestamp {
     let third = created_at.map_or(AHEAD, |created| expires_at.duration_since(created) / 3);
     expires_at.saturating_sub(third.clamp(SignedDuration::ZERO, AHEAD)).unwrap_or(expires_at)
 }
 
 /// Whether the published secret is to be renewed by an update: where the server lets no second one be made before.
 pub fn is_due(valid: &Valid, actual: Option<&Registered>, current: Option<&SecretId>, now: Timestamp) -> bool {
-    let fixed = valid.server.capabilities.secrets == Secrets::Fixed && valid.confidential();
+    let fixed = valid.server.capabilities.secrets == Secrets::Fixed && valid.keeps_secret();
     let may_write = !valid.observe_only && valid.held_back.is_none();
     let secret = actual.zip(current).and_then(|(actual, id)| actual.secrets.iter().find(|secret| secret.id == *id));
     let ends = secret.and_then(|secret| Some((secret.created_at, secret.expires_at?)));
     fixed && may_write && ends.is_some_and(|(created, expires)| renewed_from(created, expires) <= now)
 }
 
-/// Whether a secret ends so soon that another one is made in its place: where the server lets one be made.
+/// Whether a secret ends so soon that another one is made in its place: where the server lets one be made. Where it holds
+/// several, that is a rotation ([`super::rotation`]), until the secret has ended.
 pub fn is_replaced(valid: &Valid, actual: Option<&Registered>, id: &SecretId, now: Timestamp) -> bool {
     let may_make = valid.server.capabilities.secrets != Secrets::Fixed && !valid.observe_only;
     let secret = actual.and_then(|actual| actual.secrets.iter().find(|secret| secret.id == *id));
     let ends = secret.and_then(|secret| Some((secret.created_at, secret.expires_at?)));
-    may_make && ends.is_some_and(|(created, expires)| renewed_from(created, expires) <= now)
+    let until = |created, expires| match valid.server.capabilities.secrets {
+        Secrets::Several => expires,
+        Secrets::One | Secrets::Fixed => renewed_from(created, expires),
+    };
+    may_make && ends.is_some_and(|(created, expires)| until(created, expires) <= now)
 }
 
 /// Whether a credential of the status gives reason to look: it is to be renewed.

@@ -10,6 +10,7 @@ use super::capabilities::CatalogueSource;
 use super::credentials::whole;
 use super::observed::Finding;
 use super::outputs::MANAGED_BY;
+use super::own_credential::report::Told;
 use super::reason::Reason;
 use super::registration::{Catalogue, Endpoints, Resource};
 use super::status::{Wanted, conditions};
@@ -19,6 +20,11 @@ use crate::api::{ApiResource, ApiResourceSpec, ApiResourceStatus};
 
 /// The finalizer of a server: it stays as long as applications use it.
 pub const FINALIZER: &str = "extapp.dev/authorization-server";
+
+/// The condition that the operator's own credentials expire soon: there only while it is true.
+pub const EXPIRING: &str = "CredentialsExpiring";
+/// The condition that tells what became of the last request to replace them.
+pub const ROTATED: &str = "CredentialsRotated";
 
 /// The name of the object that shows a resource: the server's name, a dot, and the resource's in the letters of a DNS
 /// name. Where those are not all of it, a digest tells it from others.
@@ -196,6 +202,8 @@ pub struct ServerPass<'a> {
     pub finding: Option<&'a Finding>,
     /// When the server was last compared.
     pub swept_at: Option<Timestamp>,
+    /// What is told of the operator's own credential; absent: what was told before holds.
+    pub credential: Option<&'a Told>,
 }
 
 /// The status after a pass, without the pending deletions, which have a writer of their own; `None` where nothing but
@@ -218,11 +226,17 @@ pub fn server(
     };
     let told = |finding: &Finding| (true, finding.reason, finding.message.clone());
     let trouble = pass.finding.filter(|finding| finding.reason != Reason::Suspended);
-    let wanted = [
+    let mut wanted = vec![
         Wanted { kind: "Ready", state: Some(ready) },
         Wanted { kind: "Reconciling", state: trouble.filter(|finding| !finding.stalled).map(told) },
         Wanted { kind: "Stalled", state: trouble.filter(|finding| finding.stalled).map(told) },
     ];
+    if let Some(told) = pass.credential {
+        let expiring = told.expiring.clone().map(|message| (true, Reason::CredentialsExpiring, message));
+        wanted.push(Wanted { kind: EXPIRING, state: expiring });
+        wanted.extend(told.rotated.clone().map(|answer| Wanted { kind: ROTATED, state: Some(answer) }));
+    }
+    let credential = pass.credential.map_or_else(|| old.credential.clone(), |told| told.credential.clone());
     let keep = |new: Option<String>, old: Option<String>| new.or(old);
     let endpoints = pass.endpoints;
     let mut next = AuthorizationServerStatus {
@@ -239,6 +253,7 @@ pub fn server(
         drifted: i32::try_from(pass.drifted).ok(),
         pending_deletions: old.pending_deletions.clone(),
         last_sweep_time: old.last_sweep_time.clone(),
+        credential,
         conditions: conditions(&old.conditions, &wanted, generation, now),
     };
     if server.status.as_ref() == Some(&next) {
@@ -262,6 +277,7 @@ mod tests {
             drifted: 0,
             finding: None,
             swept_at: Some(NOON),
+            credential: None,
         }
     }
 
@@ -274,6 +290,26 @@ mod tests {
         assert_eq!(server(&object, &again, later), None);
         let changed = ServerPass { applications: 3, ..again };
         assert_eq!(server(&object, &changed, later).expect("a change").last_sweep_time, Some(whole(later)));
+    }
+
+    #[test]
+    fn an_expiring_credential_is_a_condition_only_while_it_is_one_and_an_answer_stays() {
+        let (mut object, endpoints) = (fixture(), endpoints());
+        let kinds = |object: &AuthorizationServer| {
+            let conditions = object.status.iter().flat_map(|status| &status.conditions);
+            conditions.map(|condition| condition.type_.clone()).collect::<Vec<_>>()
+        };
+        let mut told = Told {
+            expiring: Some("soon".into()),
+            rotated: Some((false, Reason::NotSupported, "by hand".into())),
+            ..Told::default()
+        };
+        object.status = server(&object, &ServerPass { credential: Some(&told), ..pass(&endpoints) }, NOON);
+        assert_eq!(kinds(&object), ["CredentialsExpiring", "CredentialsRotated", "Ready"]);
+        (told.expiring, told.rotated) = (None, None);
+        object.status = server(&object, &ServerPass { credential: Some(&told), ..pass(&endpoints) }, NOON);
+        assert_eq!(kinds(&object), ["CredentialsRotated", "Ready"]);
+        assert_eq!(server(&object, &pass(&endpoints), NOON), None, "where nothing is read, nothing is said anew");
     }
 
     #[test]

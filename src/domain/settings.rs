@@ -1,5 +1,6 @@
 //! The settings that a spec asks for, in the words that every backend shares.
 
+use super::jwks::KeySet;
 use super::registration::{Setting, SettingValue, Settings};
 use crate::api::common::HumanDuration;
 use crate::api::settings::ApplicationSettings;
@@ -9,8 +10,14 @@ pub fn settings(spec: &ApplicationSettings) -> Settings {
     let text = |text: &str| SettingValue::Text(text.to_owned());
     let list = |items: &Vec<String>| SettingValue::List(items.iter().cloned().collect());
     let seconds = |duration: &HumanDuration| duration.parse().map(|duration| SettingValue::Seconds(duration.as_secs()));
+    // What is no key set is refused before anything is done with it.
+    let keys =
+        |text: &str| KeySet::parse(text).map_or_else(|_| SettingValue::Text(text.to_owned()), SettingValue::Keys);
     let all = [
         (Setting::TokenEndpointAuthMethod, spec.token_endpoint_auth_method.map(|method| text(method.into()))),
+        (Setting::TokenEndpointAuthSigningAlg, spec.token_endpoint_auth_signing_alg.map(|alg| text(alg.into()))),
+        (Setting::JwksUri, spec.jwks_uri.as_deref().map(text)),
+        (Setting::Jwks, spec.jwks.as_deref().map(keys)),
         (Setting::Audiences, spec.audiences.as_ref().map(list)),
         (Setting::AccessTokenLifespan, spec.access_token_lifespan.as_ref().and_then(seconds)),
         (Setting::RefreshTokenLifespan, spec.refresh_token_lifespan.as_ref().and_then(seconds)),
@@ -33,7 +40,9 @@ mod tests {
     #[test]
     fn every_setting_has_a_field_of_its_name_and_comes_through() {
         let spec: ApplicationSettings = serde_json::from_value(serde_json::json!({
-            "tokenEndpointAuthMethod": "client_secret_post", "audiences": ["b", "a"], "accessTokenLifespan": "15m",
+            "tokenEndpointAuthMethod": "client_secret_post", "tokenEndpointAuthSigningAlg": "ES256",
+            "jwksUri": "https://a.example/keys",
+            "jwks": "{\"keys\": []}", "audiences": ["b", "a"], "accessTokenLifespan": "15m",
             "refreshTokenLifespan": "30d", "idTokenLifespan": "1h", "accessTokenStrategy": "jwt",
             "postLogoutRedirectUris": ["https://a.example/"], "allowedCorsOrigins": ["https://a.example"],
             "frontchannelLogoutUri": "https://a.example/f", "backchannelLogoutUri": "https://a.example/b",

@@ -9,6 +9,10 @@ use super::credentials::whole;
 use super::observed::{Finding, Observed, RegistrationSeen, ServerSeen};
 use super::reason::Reason;
 use super::registration::{ClientId, Scope};
+use super::restarts;
+use super::rotation;
+use super::rotation::kept::SeenKept;
+use super::rotation::report::{self, Progress};
 use super::validate::Valid;
 use crate::api::external_application::{
     Binding, CredentialStatus, ExternalApplication, ExternalApplicationStatus, FieldDifference, ScopeState, ScopeStatus,
@@ -65,6 +69,12 @@ pub struct Achieved {
     /// Whether every output is as it shall be.
     pub published: bool,
     pub drift: Vec<FieldDifference>,
+    /// How a rotation stands.
+    pub rotation: Progress,
+    /// What is kept for it at the end of the pass.
+    pub kept: Option<SeenKept>,
+    /// What came of restarts, where any were due.
+    pub restarts: Option<restarts::Outcome>,
 }
 
 /// How a pass ended.
@@ -82,6 +92,16 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// What a pass that acted on a spec has achieved.
+    pub fn carried(&self) -> Option<(&Valid, &Achieved)> {
+        match self {
+            Self::Done { valid, achieved }
+            | Self::Held { valid, achieved, .. }
+            | Self::Failed { valid, achieved, .. } => Some((valid, achieved)),
+            Self::Refused { .. } | Self::Silent => None,
+        }
+    }
+
     /// A pass whose steps were all taken.
     pub fn carried_out(valid: Valid, achieved: Achieved) -> Self {
         match valid.held_back.clone() {
@@ -103,12 +123,12 @@ pub fn application(
     let wanted = match outcome {
         Outcome::Silent => return None,
         Outcome::Done { valid, achieved } => {
-            describe(&mut next, valid, achieved);
-            achieved_conditions(valid, achieved, None)
+            describe(app, &mut next, valid, achieved, now);
+            achieved_conditions(valid, achieved, None, &next)
         }
         Outcome::Failed { valid, achieved, finding } | Outcome::Held { valid, achieved, finding } => {
-            describe(&mut next, valid, achieved);
-            achieved_conditions(valid, achieved, Some(finding))
+            describe(app, &mut next, valid, achieved, now);
+            achieved_conditions(valid, achieved, Some(finding), &next)
         }
         Outcome::Refused { finding, scopes } => {
             if let Some(scopes) = scopes {
@@ -121,7 +141,13 @@ pub fn application(
     Some(next)
 }
 
-fn describe(next: &mut ExternalApplicationStatus, valid: &Valid, achieved: &Achieved) {
+fn describe(
+    app: &ExternalApplication,
+    next: &mut ExternalApplicationStatus,
+    valid: &Valid,
+    achieved: &Achieved,
+    now: Timestamp,
+) {
     let endpoints = &valid.server.endpoints;
     next.client_id = achieved.client_id.as_ref().map(ToString::to_string);
     next.issuer = Some(endpoints.issuer.clone());
@@ -129,7 +155,15 @@ fn describe(next: &mut ExternalApplicationStatus, valid: &Valid, achieved: &Achi
     next.authorization_endpoint.clone_from(&endpoints.authorization_endpoint);
     next.jwks_uri.clone_from(&endpoints.jwks_uri);
     next.binding = achieved.binding.clone().map(|name| Binding { name }).or(next.binding.take());
+    let first = rotation::current(&next.credentials).is_none() && rotation::current(&achieved.credentials).is_some();
     next.credentials.clone_from(&achieved.credentials);
+    next.rotation = report::status_after(app, &achieved.rotation, first, now);
+    if let Some(restarts::Outcome::All(credential)) = &achieved.restarts {
+        next.rotation.get_or_insert_default().restarted = Some(credential.clone());
+    }
+    next.next_rotation_time = report::next_time(app, &achieved.credentials, next.rotation.as_ref(), now)
+        .filter(|_| valid.rotates_by_itself())
+        .map(whole);
     next.drift.clone_from(&achieved.drift);
     next.scopes = granted(valid, achieved, &next.scopes);
 }
@@ -163,7 +197,12 @@ fn as_before(verdict: &ScopeStatus, old: &[ScopeStatus]) -> ScopeStatus {
     ScopeStatus { state: if granted { ScopeState::Granted } else { verdict.state }, ..verdict.clone() }
 }
 
-fn achieved_conditions<'a>(valid: &Valid, achieved: &Achieved, failure: Option<&Finding>) -> Vec<Wanted<'a>> {
+fn achieved_conditions<'a>(
+    valid: &Valid,
+    achieved: &Achieved,
+    failure: Option<&Finding>,
+    next: &ExternalApplicationStatus,
+) -> Vec<Wanted<'a>> {
     let registered = achieved.client_id.as_ref().map_or_else(
         || {
             let (reason, why) = failure.map_or((Reason::Progressing, "not registered yet"), |f| (f.reason, &f.message));
@@ -171,11 +210,14 @@ fn achieved_conditions<'a>(valid: &Valid, achieved: &Achieved, failure: Option<&
         },
         |id| (true, Reason::Registered, format!("registered at {} as {id}", valid.server.endpoints.issuer)),
     );
-    let secret_unknown = valid.observe_only && valid.confidential() && !achieved.published;
+    let secret_unknown = valid.observe_only && valid.keeps_secret() && !achieved.published;
+    let secretless = valid.confidential() && !valid.keeps_secret();
+    let carries = |name: &str| {
+        let what = if secretless { "the details, and no client secret" } else { "the credentials" };
+        (true, Reason::Published, format!("{name} carries {what}"))
+    };
     let published = match (&achieved.binding, failure) {
-        (Some(name), None) if achieved.published => {
-            (true, Reason::Published, format!("{name} carries the credentials"))
-        }
+        (Some(name), None) if achieved.published => carries(name),
         _ if secret_unknown => (
             false,
             Reason::SecretUnknown,
@@ -187,9 +229,7 @@ fn achieved_conditions<'a>(valid: &Valid, achieved: &Achieved, failure: Option<&
     };
     // A failure after everything was published does not take the credentials away.
     let published = match (&achieved.binding, failure) {
-        (Some(name), Some(_)) if achieved.published => {
-            (true, Reason::Published, format!("{name} carries the credentials"))
-        }
+        (Some(name), Some(_)) if achieved.published => carries(name),
         _ => published,
     };
     let drifted = if achieved.drift.is_empty() {
@@ -204,6 +244,7 @@ fn achieved_conditions<'a>(valid: &Valid, achieved: &Achieved, failure: Option<&
             Reason::Observed,
             "management is Observe: the registration is watched, nothing is written".to_owned(),
         ),
+        None if secretless => (true, Reason::Ready, "registered, and needs no client secret".to_owned()),
         None => (true, Reason::Ready, "registered, and the credentials are published".to_owned()),
         Some(finding) => (false, finding.reason, finding.message.clone()),
     };
@@ -214,6 +255,7 @@ fn achieved_conditions<'a>(valid: &Valid, achieved: &Achieved, failure: Option<&
         Wanted { kind: "Ready", state: Some(ready) },
     ];
     wanted.extend(progress(failure));
+    wanted.extend(report::condition(valid, &achieved.rotation, next.rotation.as_ref(), &next.conditions));
     wanted
 }
 

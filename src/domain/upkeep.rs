@@ -95,6 +95,7 @@ fn stand_by(valid: &mut Valid, actual: &Registered) {
         scopes,
         settings: valid.desired.settings.clone(),
         owner: valid.desired.owner.clone(),
+        secretless: valid.desired.secretless,
     };
 }
 

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use super::capabilities::Secrets;
 use super::consent::setting_refused;
-use super::observed::{Finding, Observed, Retry, ServerFacts, ServerSeen, observes, status_client_id};
+use super::consumers;
+use super::federation::{self, Trust};
+use super::observed::{Finding, Observed, Retry, ServerFacts, ServerSeen, keeps_secret, observes, status_client_id};
 use super::outputs::{self, Facts, ResolvedOutput, SeenOutput};
 use super::reason::Reason;
 use super::registration::{ClientId, ClientType, Desired, Owner};
+use super::rotation::Policy;
 use super::{scopes, settings, upkeep};
 use crate::api::AuthorizationServer;
 use crate::api::external_application::{
@@ -14,6 +18,7 @@ use crate::api::external_application::{
 };
 use jiff::Timestamp;
 
+mod own_key;
 mod registration;
 
 pub use registration::unknowable;
@@ -34,6 +39,10 @@ pub struct Valid {
     pub server: ServerFacts,
     /// The registration of a create whose answer was lost, where it is proven to be ours.
     pub taken_over: Option<ClientId>,
+    /// Whose tokens it authenticates with.
+    pub trusts: Vec<Trust>,
+    /// When and how its secret is replaced.
+    pub rotation: Policy,
     /// Why the registration is left as it is, while everything else is looked after.
     pub held_back: Option<Finding>,
     _proof: (),
@@ -42,6 +51,16 @@ pub struct Valid {
 impl Valid {
     pub fn confidential(&self) -> bool {
         self.desired.client_type == ClientType::Confidential
+    }
+
+    /// Whether there is a client secret: one that is confidential may do without.
+    pub fn keeps_secret(&self) -> bool {
+        self.confidential() && !self.desired.secretless
+    }
+
+    /// Whether the secret is ever replaced without anybody asking: not where it is only watched or cannot be.
+    pub fn rotates_by_itself(&self) -> bool {
+        self.keeps_secret() && !self.observe_only && self.server.capabilities.secrets != Secrets::Fixed
     }
 
     /// What outputs are rendered from, once there is a client id.
@@ -77,9 +96,11 @@ impl From<Finding> for Refusal {
 pub fn validate(app: &ExternalApplication, seen: &Observed, now: Timestamp) -> Result<Valid, Refusal> {
     let facts = usable_server(app, seen)?;
     spec_holds(app)?;
+    own_key::holds(app)?;
     if let Some(finding) = facts.capabilities.refusal(&desired(app)) {
         return Err(finding.into());
     }
+    let trusts = federation::resolve(app, facts.capabilities.provider, facts.capabilities.federation, &seen.issuer)?;
     if let Some(message) = seen.server.as_deref().and_then(|server| {
         let namespace = app.metadata.namespace.as_deref().unwrap_or_default();
         setting_refused(server, namespace, &desired(app).settings)
@@ -87,15 +108,20 @@ pub fn validate(app: &ExternalApplication, seen: &Observed, now: Timestamp) -> R
         return Err(Finding::stalled(Reason::SettingNotAllowed, message).looked_at_again().into());
     }
     within_limits(seen)?;
+    let rotation = Policy::of(app)?;
+    let refusal = rotation.refusal(&facts.capabilities).or_else(|| consumers::refusal(&rotation, seen.features));
+    if let Some(finding) = refusal {
+        return Err(finding.into());
+    }
     let catalogue: &super::registration::Catalogue = &facts.catalogue;
     let allowed = seen.server.as_ref().and_then(|server| server.spec.allowed_scopes.clone());
     let verdicts =
         scopes::judge(&app.spec.resources, catalogue, allowed.as_deref(), facts.capabilities.scopes_per_grant);
     let refused = scopes::refusal(&verdicts);
-    let valid = upkeep::scoped(assemble(app, facts, verdicts), refused, allowed.as_deref(), app, seen)?;
+    let valid = upkeep::scoped(assemble(app, facts, verdicts, rotation), refused, allowed.as_deref(), app, seen)?;
     outputs_can_be_written(&valid, seen)?;
     let taken_over = registration::is_clear(app, seen, &valid, now)?;
-    Ok(Valid { taken_over, ..valid })
+    Ok(Valid { taken_over, trusts, ..valid })
 }
 
 /// The registration that a spec asks for.
@@ -109,6 +135,7 @@ pub fn desired(app: &ExternalApplication) -> Desired {
         redirect_uris: app.spec.redirect_uris.iter().cloned().collect(),
         scopes: scopes::requested_set(&app.spec.resources),
         settings: app.spec.settings.as_ref().map(settings::settings).unwrap_or_default(),
+        secretless: app.spec.r#type == ApplicationType::Confidential && !keeps_secret(app),
         owner: Owner {
             uid: app.metadata.uid.clone().unwrap_or_default(),
             namespace: app.metadata.namespace.clone().unwrap_or_default(),
@@ -117,7 +144,7 @@ pub fn desired(app: &ExternalApplication) -> Desired {
     }
 }
 
-fn assemble(app: &ExternalApplication, server: ServerFacts, scopes: Vec<ScopeStatus>) -> Valid {
+fn assemble(app: &ExternalApplication, server: ServerFacts, scopes: Vec<ScopeStatus>, rotation: Policy) -> Valid {
     Valid {
         uid: app.metadata.uid.clone().unwrap_or_default(),
         name: app.metadata.name.clone().unwrap_or_default(),
@@ -130,6 +157,8 @@ fn assemble(app: &ExternalApplication, server: ServerFacts, scopes: Vec<ScopeSta
         adopts: app.spec.adopt.is_some(),
         server,
         taken_over: None,
+        trusts: Vec::new(),
+        rotation,
         held_back: None,
         _proof: (),
     }
@@ -226,7 +255,7 @@ fn spec_holds(app: &ExternalApplication) -> Result<(), Finding> {
         let message = "spec.redirectUris: a redirect URI must not contain `*`, `#`, a comma or a space";
         return Err(Finding::stalled(Reason::InvalidSpec, message));
     }
-    if !public && !outputs::resolve(app).iter().any(|output| output.kind == OutputKind::Secret) {
+    if keeps_secret(app) && !outputs::resolve(app).iter().any(|output| output.kind == OutputKind::Secret) {
         let message = "spec.outputs: a Confidential application must have an output of kind Secret";
         return Err(Finding::stalled(Reason::InvalidSpec, message));
     }

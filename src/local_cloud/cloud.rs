@@ -11,6 +11,7 @@ use super::catalogue::Catalogue;
 use super::clock::Clock;
 use super::config::Deployment;
 use super::errors::ApiError;
+use super::issuers::Issuers;
 use super::keys::{SigningKeys, TokenType};
 use super::limits::RateLimiter;
 use super::oauth::Attempts;
@@ -46,6 +47,8 @@ pub struct Cloud {
     pub limiter: RateLimiter,
     /// Attempts to sign in.
     pub attempts: Attempts,
+    /// Where the keys of other people's tokens are found.
+    pub issuers: Issuers,
     /// The name of the cookie that knows a browser again.
     pub cookie: String,
     pub clock: Clock,

@@ -36,6 +36,9 @@ pub struct Config {
     pub largest_page: u32,
     /// One JSON line for each request is appended here.
     pub access_log: Option<PathBuf>,
+    /// Certificates in PEM that are trusted, beside the platform's own, where the issuers of federated credentials are
+    /// looked up. Read at the start.
+    pub issuer_ca: Vec<PathBuf>,
     /// Opens `POST /__faults`, for tests of clients only.
     pub faults: bool,
     /// The time source.
@@ -57,6 +60,7 @@ impl Config {
             deployment: Deployment::AutomationCloud,
             largest_page: LARGEST_PAGE,
             access_log: None,
+            issuer_ca: Vec::new(),
             faults: false,
             clock: Clock::system(),
         }

@@ -61,6 +61,12 @@ impl ApiError {
         Self::Business { code, message: message.into() }
     }
 
+    /// What the calls for federated credentials get for an application that the organization does not know, or does not
+    /// know yet: Automation Cloud takes a moment after an application was made.
+    pub fn not_in_partition() -> Self {
+        Self::business("InvalidRequest", "Client not found in partition")
+    }
+
     /// What a call gets that names no organization in its path, or another one than its token's.
     pub fn invalid_partition() -> Self {
         Self::business("InvalidPartition", "The partition of the request is not valid.")

@@ -15,7 +15,11 @@ use axum::{Json, Router};
 use futures::stream;
 use serde::{Deserialize, Serialize};
 
-use super::errors;
+use super::errors::{self, ApiError};
+
+mod lag;
+
+use lag::Lagging;
 
 /// How many bytes the action `big` sends unless it says so itself.
 const BIG: usize = 32 << 20;
@@ -33,7 +37,9 @@ pub struct Fault {
     /// Whether it happens instead of the request (the default) or after it was executed.
     #[serde(default = "yes")]
     pub before: bool,
-    /// `status:500`, `close`, `hang`, `html`, `truncate`, `big`, `big:BYTES` or `delay:MILLISECONDS`.
+    /// `status:500`, `close`, `hang`, `html`, `truncate`, `big`, `big:BYTES`, `delay:MILLISECONDS`, `lag:MILLISECONDS`:
+    /// the secret that the answer gives out is accepted only then; or `not-in-partition`: the refusal that a federated
+    /// credential of a new application gets until the organization knows the application.
     pub action: String,
     /// The value of `Retry-After` for `status`, in seconds.
     #[serde(default)]
@@ -78,6 +84,8 @@ enum Action {
     Truncate,
     Big(usize),
     Delay(Duration),
+    Lag(Duration),
+    NotInPartition,
 }
 
 impl Action {
@@ -89,9 +97,11 @@ impl Action {
             ("hang", None) => Some(Self::Hang),
             ("html", None) => Some(Self::Html),
             ("truncate", None) => Some(Self::Truncate),
+            ("not-in-partition", None) => Some(Self::NotInPartition),
             ("big", None) => Some(Self::Big(BIG)),
             ("big", Some(value)) => value.parse().ok().map(Self::Big),
             ("delay", Some(value)) => value.parse().ok().map(|ms| Self::Delay(Duration::from_millis(ms))),
+            ("lag", Some(value)) => value.parse().ok().map(|ms| Self::Lag(Duration::from_millis(ms))),
             _ => None,
         }
     }
@@ -106,9 +116,9 @@ pub enum Fate {
     Hang,
 }
 
-/// The faults that are still to happen.
+/// The faults that are still to happen, and the secrets that lag behind.
 #[derive(Clone, Debug, Default)]
-pub struct Faults(Arc<Mutex<Vec<Fault>>>);
+pub struct Faults(Arc<Mutex<Vec<Fault>>>, Lagging);
 
 impl Faults {
     fn with<T>(&self, work: impl FnOnce(&mut Vec<Fault>) -> T) -> T {
@@ -158,11 +168,16 @@ async fn show(State(faults): State<Faults>) -> Json<Vec<Fault>> {
 
 async fn forget(State(faults): State<Faults>) -> StatusCode {
     faults.with(Vec::clear);
+    faults.1.forget();
     StatusCode::NO_CONTENT
 }
 
 /// Lets the next fault happen to a request that it matches.
 pub async fn apply(State(faults): State<Faults>, request: Request, next: Next) -> Response {
+    let request = match faults.1.admit(request).await {
+        Ok(request) => request,
+        Err(refusal) => return refusal,
+    };
     let Some(fault) = faults.take(request.method(), request.uri()) else { return next.run(request).await };
     let Some(action) = Action::read(&fault.action) else { return next.run(request).await };
     if let Action::Delay(time) = action {
@@ -173,6 +188,9 @@ pub async fn apply(State(faults): State<Faults>, request: Request, next: Next) -
         let response = next.run(request).await;
         tokio::time::sleep(time).await;
         return response;
+    }
+    if let Action::Lag(time) = action {
+        return faults.1.hold_back(next.run(request).await, time).await;
     }
     let executed = if fault.before && action != Action::Truncate { None } else { Some(next.run(request).await) };
     spoiled(action, fault.retry_after, executed).await
@@ -190,12 +208,13 @@ async fn spoiled(action: Action, retry_after: Option<u64>, executed: Option<Resp
         Action::Close => fated(Fate::Close),
         Action::Hang => fated(Fate::Hang),
         Action::Html => errors::web_page(),
+        Action::NotInPartition => ApiError::not_in_partition().into_response(),
         Action::Truncate => truncated(executed.unwrap_or_default()).await,
         Action::Big(length) => {
             let body = Bytes::from(format!("[\"{}\"]", "a".repeat(length.saturating_sub(4))));
             ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
         }
-        Action::Delay(_) => executed.unwrap_or_default(),
+        Action::Delay(_) | Action::Lag(_) => executed.unwrap_or_default(),
     }
 }
 
@@ -249,8 +268,10 @@ mod tests {
     fn actions_are_read_with_their_values() {
         assert_eq!(Action::read("status:503"), Some(Action::Status(StatusCode::SERVICE_UNAVAILABLE)));
         assert_eq!(Action::read("delay:20"), Some(Action::Delay(Duration::from_millis(20))));
+        assert_eq!(Action::read("lag:20"), Some(Action::Lag(Duration::from_millis(20))));
         assert_eq!(Action::read("big"), Some(Action::Big(BIG)));
-        for wrong in ["status", "status:x", "close:1", "explode", ""] {
+        assert_eq!(Action::read("not-in-partition"), Some(Action::NotInPartition));
+        for wrong in ["status", "status:x", "close:1", "lag", "explode", ""] {
             assert_eq!(Action::read(wrong), None, "{wrong}");
         }
     }

@@ -1,4 +1,4 @@
-//! The Identity management API: external applications, their secrets, and the catalogue of scopes.
+//! The Identity management API: external applications, their secrets and federated credentials, and the catalogue of scopes.
 
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use super::errors::ApiError;
 
 mod applications;
 mod directory;
+mod federated;
 mod resources;
 mod secrets;
 mod validate;
@@ -39,6 +40,14 @@ pub fn routes(cloud: &Arc<Cloud>) -> Router<Arc<Cloud>> {
             get(applications::read).put(applications::replace).delete(applications::delete),
         )
         .route("/api/ExternalClient/{partition}/secrets/{secret}", delete(secrets::delete))
+        .route(
+            "/api/ExternalClient/{partition}/{client}/FederatedCredentials",
+            get(federated::list).post(federated::create),
+        )
+        .route(
+            "/api/ExternalClient/{partition}/{client}/FederatedCredentials/{credential}",
+            get(federated::read).put(federated::replace).delete(federated::delete),
+        )
         .route("/api/ExternalApiResource", get(resources::list))
         .route("/api/Directory/BulkResolveByName/{partition}", post(directory::resolve_by_name))
         .route_layer(middleware::from_fn_with_state(Arc::clone(cloud), limit))

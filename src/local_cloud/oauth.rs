@@ -11,6 +11,7 @@ use tower_http::cors::{Any, CorsLayer};
 
 use super::cloud::Cloud;
 
+mod assertion;
 mod attempts;
 mod authorize;
 mod bearer;
@@ -19,6 +20,7 @@ mod client_auth;
 mod consent;
 mod discovery;
 mod error_page;
+mod federated;
 mod form;
 mod interaction;
 mod introspect;
@@ -35,6 +37,8 @@ mod tokens;
 mod userinfo;
 
 pub use attempts::Attempts;
+pub use client_auth::presented_secret;
+pub use refusal::Refusal;
 
 /// The longest body that is read, in bytes.
 const LONGEST_BODY: usize = 64 * 1024;

@@ -14,6 +14,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 pub mod applications;
+pub mod federated;
 #[cfg(test)]
 mod fixtures;
 pub mod grants;

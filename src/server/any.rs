@@ -14,10 +14,11 @@ use super::keycloak::Keycloak;
 use super::permissions::{About, Assignee, ManagedCatalogue, Permissions};
 use super::registration::{Records, Registration};
 use super::uipath::Uipath;
-use super::{AuthorizationServer, Lane, ServerError};
+use super::{AuthorizationServer, Federating, Lane, ServerError};
 use crate::api::AuthorizationServerSpec;
 use crate::domain::capabilities::Capabilities;
 use crate::domain::catalogue::{Enforced, Obstacles};
+use crate::domain::federation::{Federated, Trust};
 use crate::domain::registration::{
     Catalogue, ClientId, ClientSecret, Created, Credential, Desired, Endpoints, Listed, PrincipalId, Registered,
     SecretId,
@@ -187,6 +188,35 @@ macro_rules! permitting {
             _ => Err(ServerError::Unsupported { what: "this kind of server has no roles for applications" }),
         }
     };
+}
+
+/// The servers that take tokens of other issuers.
+macro_rules! federating {
+    ($self:ident, $server:ident => $call:expr) => {
+        match $self {
+            AnyServer::Uipath($server) => $call,
+            AnyServer::Keycloak($server) => $call,
+            _ => Err(ServerError::Unsupported { what: "this kind of server knows no federated credentials" }),
+        }
+    };
+}
+
+impl Federating for AnyServer {
+    async fn federated(&self, id: &ClientId, lane: Lane) -> Result<Vec<Federated>, ServerError> {
+        federating!(self, server => server.federated(id, lane).await)
+    }
+
+    async fn add_federated(&self, id: &ClientId, trust: &Trust) -> Result<Federated, ServerError> {
+        federating!(self, server => server.add_federated(id, trust).await)
+    }
+
+    async fn replace_federated(&self, id: &ClientId, credential: &str, trust: &Trust) -> Result<(), ServerError> {
+        federating!(self, server => server.replace_federated(id, credential, trust).await)
+    }
+
+    async fn remove_federated(&self, id: &ClientId, credential: &str) -> Result<(), ServerError> {
+        federating!(self, server => server.remove_federated(id, credential).await)
+    }
 }
 
 impl ManagedCatalogue for AnyServer {

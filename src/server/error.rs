@@ -38,6 +38,9 @@ pub enum ServerError {
     /// What must be kept of a registration could not be read or written in the cluster. Nothing was left behind.
     #[error("{what}")]
     Unrecorded { what: &'static str },
+    /// The server knows the registration, and not everywhere yet: it was just made.
+    #[error("{what}")]
+    NotYet { what: &'static str },
     #[error("the server limits requests")]
     RateLimited { retry_after: Option<Duration> },
     /// Our own budget for this server is spent; nothing was sent.
@@ -65,6 +68,7 @@ impl ServerError {
             Self::Unsupported { .. } => Reason::NotSupported,
             Self::OutOfReach { .. } => Reason::RegistrationOutOfReach,
             Self::Unrecorded { .. } => Reason::KubernetesRefused,
+            Self::NotYet { .. } => Reason::Progressing,
             Self::RateLimited { .. } | Self::Budget { .. } => Reason::RateLimited,
             Self::Failed { .. } => Reason::ServerFailed,
             Self::Unintelligible { .. } => Reason::UnexpectedAnswer,
@@ -84,6 +88,7 @@ impl ServerError {
             | Self::Unsupported { .. }
             | Self::OutOfReach { .. }
             | Self::Unrecorded { .. }
+            | Self::NotYet { .. }
             | Self::RateLimited { .. }
             | Self::Budget { .. } => true,
             Self::Timeout | Self::Ambiguous | Self::Failed { .. } | Self::Unintelligible { .. } => false,
@@ -128,6 +133,7 @@ mod tests {
             ServerError::Unsupported { what: "no" },
             ServerError::OutOfReach { what: "no token" },
             ServerError::Unrecorded { what: "no record" },
+            ServerError::NotYet { what: "not yet" },
             ServerError::RateLimited { retry_after: None },
             ServerError::Budget { retry_after: Duration::from_secs(1) },
             ServerError::Failed { status: 503 },

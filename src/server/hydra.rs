@@ -16,6 +16,10 @@
 //! * A list has pages of at most 1,000, in the order of the client ids. Their tokens are opaque: one that is not understood
 //!   means the first page. The header `Link` names the next page, for ever where there are no clients at all.
 //!   A client that is deleted while pages are read moves those behind it forward, past the reader if need be.
+//! * With `private_key_jwt` it makes a secret all the same, and does not take it; the one there was comes back with the
+//!   method. It takes one algorithm, RS256 unless it is told another, and the token endpoint alone as audience. Of
+//!   `jwks` and `jwks_uri` one may be set, and one must; null removes `jwks`, and leaves an empty object. Of a key it keeps
+//!   what it knows. Whoever signs with a key that it does not know is answered with 400 `invalid_request`.
 //! * Errors are `{error, error_description}`, most of which is the same for every error of its kind.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,6 +82,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     settings: &mapping::SETTINGS,
     catalogue: CatalogueSource::Declared,
     permissions: PermissionScope::None,
+    federation: None,
 };
 
 /// Everything that a client needs.
@@ -274,7 +279,7 @@ impl AuthorizationServer for Hydra {
     }
 
     fn seal(&self, text: &str) -> Option<String> {
-        self.token.as_ref().map(|token| super::seal_with(token, text))
+        self.token.as_ref().map(|token| super::sealed_with(token, text))
     }
 
     async fn catalogue(&self, _lane: Lane) -> Result<Catalogue, ServerError> {
@@ -312,13 +317,18 @@ impl AuthorizationServer for Hydra {
     }
 
     async fn create(&self, desired: &Desired) -> Result<Created, ServerError> {
-        let credential = match desired.client_type {
-            ClientType::Confidential => Some(self.new_secret()?),
-            ClientType::NonConfidential => None,
+        let uid = Some(desired.owner.uid.clone());
+        let (credential, keys) = match desired.client_type {
+            // The server makes one all the same, which it will not take.
+            ClientType::Confidential if desired.secretless => (None, Mark { uid, ..Mark::nobodys() }),
+            ClientType::Confidential => {
+                let credential = self.new_secret()?;
+                let keys = Mark { uid, ..Mark::of(&credential) };
+                (Some(credential), keys)
+            }
+            ClientType::NonConfidential => (None, Mark { uid, ..Mark::default() }),
         };
         let secret = credential.as_ref().map(|credential| credential.secret.expose());
-        let keys =
-            Mark { uid: Some(desired.owner.uid.clone()), ..credential.as_ref().map(Mark::of).unwrap_or_default() };
         let fields = Fields::default().wanted(desired);
         let body = CreateBody { client_secret: secret, metadata: &keys, fields: &fields };
         let secrets: Vec<&str> = secret.into_iter().collect();
@@ -331,12 +341,28 @@ impl AuthorizationServer for Hydra {
 
     async fn update(&self, id: &ClientId, desired: &Desired) -> Result<Option<Credential>, ServerError> {
         let client = self.read(id, Lane::User).await?;
-        let mut changes = wire::changes(&client.fields, &client.fields.wanted(desired));
-        changes.extend(mark(&client, &Mark { uid: Some(desired.owner.uid.clone()), ..client.mark() })?);
+        let wanted = client.fields.wanted(desired);
+        let mut changes = wire::changes(&client.fields, &wanted);
+        let (credential, shown) = match (client.mark().is_nobodys(), wanted.takes_a_secret()) {
+            // It has had none: the one that would be valid from now on is nobody's.
+            (true, true) => (Some(self.new_secret()?), true),
+            // The one that was published must not come back with the next change of the method.
+            (false, false) if desired.secretless => (Some(self.new_secret()?), false),
+            _ => (None, false),
+        };
+        let keys = match &credential {
+            None => client.mark(),
+            Some(credential) if shown => Mark::of(credential),
+            Some(_) => Mark::nobodys(),
+        };
+        let secret = credential.as_ref().map(|credential| credential.secret.expose());
+        changes.extend(secret.map(|secret| wire::Operation::set("client_secret", secret)));
+        changes.extend(mark(&client, &Mark { uid: Some(desired.owner.uid.clone()), ..keys })?);
         if !changes.is_empty() {
-            self.change(UPDATE, id, &changes, &[]).await?;
+            let secrets: Vec<&str> = secret.into_iter().collect();
+            self.change(UPDATE, id, &changes, &secrets).await?;
         }
-        Ok(None)
+        Ok(credential.filter(|_| shown))
     }
 
     async fn authenticates(&self, id: &ClientId, secret: &ClientSecret) -> Result<bool, ServerError> {

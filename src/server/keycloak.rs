@@ -13,19 +13,22 @@ use url::Url;
 
 use super::budget::Budget;
 use super::http::{ClientError, Transport, UrlRefused};
-use super::json_api::{JsonApi, json};
+use super::json_api::{JsonApi, Operation, json};
 use super::metadata::{self, Metadata};
 use super::single_flight::SingleFlight;
 use super::{AuthorizationServer, Lane, ServerError, ServerText};
 use crate::clock::random_id;
-use crate::domain::capabilities::{Capabilities, CatalogueSource, PermissionScope, Secrets};
+use crate::domain::capabilities::{Capabilities, CatalogueSource, Federation, PermissionScope, Secrets};
 use crate::domain::registration::{
     Catalogue, ClientId, ClientSecret, Created, Credential, Desired, Endpoints, Listed, Registered, SecretId,
 };
 
+mod authentication;
 mod enforce;
+mod federation;
 mod from_spec;
 mod held;
+mod hidden;
 mod operation;
 mod readings;
 mod roles;
@@ -50,6 +53,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     settings: wire::SETTINGS,
     catalogue: CatalogueSource::Managed,
     permissions: PermissionScope::Roles,
+    federation: Some(Federation { most: 1, beside_secret: false, algorithms: &[] }),
 };
 
 /// How many clients one request asks for, and how many of them the next one asks for again: what goes meanwhile must not
@@ -139,20 +143,25 @@ impl Keycloak {
         self.changing[self.hasher.hash_one(id) as usize % LOCKS].lock().await
     }
 
-    async fn clients(&self, query: &[(&str, &str)], lane: Lane) -> Result<Vec<ClientAnswer>, ServerError> {
+    async fn clients(
+        &self,
+        operation: Operation,
+        query: &[(&str, &str)],
+        lane: Lane,
+    ) -> Result<Vec<ClientAnswer>, ServerError> {
         let mut url = self.session.url(At(&["clients"]))?;
         url.query_pairs_mut().extend_pairs(query);
-        let operation = if query[0].0 == "first" { LIST } else { GET };
         self.session.read(operation, url, lane).await
     }
 
     /// A client by its `clientId`. That there is none is believed only where the operator can see its own: whoever may
     /// not read clients is answered with an empty list.
     async fn find(&self, id: &str, lane: Lane) -> Result<Option<ClientAnswer>, ServerError> {
-        let found = self.clients(&[("clientId", id)], lane).await?.into_iter().find(|client| client.client_id == id);
+        let found = self.clients(GET, &[("clientId", id)], lane).await?;
+        let found = found.into_iter().find(|client| client.client_id == id);
         if found.is_none() {
             let own = self.session.client_id.as_str();
-            let visible = self.clients(&[("clientId", own)], lane).await?;
+            let visible = self.clients(GET, &[("clientId", own)], lane).await?;
             if visible.is_empty() {
                 return Err(ServerError::Forbidden { needed: GET.needed });
             }
@@ -173,7 +182,7 @@ impl Keycloak {
         let mut first = 0_usize;
         loop {
             let (offset, page_size) = (first.to_string(), PAGE.to_string());
-            let page = self.clients(&[("first", &offset), ("max", &page_size)], lane).await?;
+            let page = self.clients(LIST, &[("first", &offset), ("max", &page_size)], lane).await?;
             let full = page.len() >= PAGE;
             let recent = &all[all.len().saturating_sub(OVERLAP)..];
             let joined = all.is_empty() || page.iter().any(|new| recent.iter().any(|old| old.id == new.id));
@@ -189,9 +198,23 @@ impl Keycloak {
         }
     }
 
+    /// Puts a secret that nobody was given in the place of all there are.
+    async fn renew_secret(&self, client: &ClientAnswer) -> Result<(), ServerError> {
+        self.session.act(ADD_SECRET, At(&["clients", &client.id, "client-secret"])).await?;
+        self.forget_rotated(client).await
+    }
+
+    /// Ends what the realm keeps valid of a secret that was replaced.
+    async fn forget_rotated(&self, client: &ClientAnswer) -> Result<(), ServerError> {
+        match self.session.act(REMOVE_SECRET, At(&["clients", &client.id, "client-secret", "rotated"])).await {
+            Err(ServerError::NotFound) => Ok(()),
+            done => done.map(drop),
+        }
+    }
+
     /// Reads a client again after a change, to see whether that replaced its secret.
     async fn replaced(&self, id: &ClientId, before: &ClientAnswer) -> Result<Option<Credential>, ServerError> {
-        if !before.may_rotate() {
+        if !before.may_rotate() && !before.is_secretless() {
             return Ok(None);
         }
         let after = self.find(id.as_str(), Lane::User).await?.ok_or(ServerError::NotFound)?;
@@ -247,7 +270,7 @@ impl AuthorizationServer for Keycloak {
     }
 
     fn seal(&self, text: &str) -> Option<String> {
-        Some(super::seal_with(&self.session.client_secret, text))
+        Some(super::sealed_with(&self.session.client_secret, text))
     }
 
     async fn catalogue(&self, lane: Lane) -> Result<Catalogue, ServerError> {
@@ -290,6 +313,10 @@ impl AuthorizationServer for Keycloak {
         let _alone = self.change(id).await;
         let client = self.changeable(id).await?;
         let known = self.known_scopes(desired, Some(&client)).await?;
+        // The secret that the realm has kept meanwhile may be known to whoever had it before.
+        if client.is_secretless() && authentication::takes_a_secret(desired) {
+            self.renew_secret(&client).await?;
+        }
         self.session.write(UPDATE, At(&["clients", &client.id]), &ClientBody::update(desired)).await?;
         self.assign_scopes(&client, desired, &known).await?;
         self.replaced(id, &client).await
@@ -335,16 +362,10 @@ impl AuthorizationServer for Keycloak {
         };
         let secrets = client.secrets();
         let at = secrets.iter().position(|info| info.id == *secret);
-        let place = At(&["clients", &client.id, "client-secret"]);
-        if at == Some(0) {
-            self.session.act(ADD_SECRET, place).await?;
-        }
-        if at.is_none() {
-            return Ok(());
-        }
-        match self.session.act(REMOVE_SECRET, At(&["clients", &client.id, "client-secret", "rotated"])).await {
-            Err(ServerError::NotFound) => Ok(()),
-            done => done.map(|_| ()),
+        match at {
+            None => Ok(()),
+            Some(0) => self.renew_secret(&client).await,
+            Some(_) => self.forget_rotated(&client).await,
         }
     }
 }

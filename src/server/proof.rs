@@ -1,13 +1,11 @@
 //! Whether a secret works, asked of the token endpoint itself.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use reqwest::header::HeaderValue;
-use url::{Url, form_urlencoded};
+use url::Url;
 
 use super::ServerError;
 use super::budget::{Budgeted, Class};
+use super::grant::basic;
 use super::http::{Answer, BODY_LIMIT, Body, Http, Request};
 use super::token::request_body;
 use super::words::oauth_error;
@@ -59,15 +57,9 @@ fn has_token(answer: &Answer) -> bool {
 }
 
 fn in_header(endpoint: &Url, id: &ClientId, secret: &ClientSecret) -> Request {
-    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let pair = format!("{}:{}", encoded(id.as_str()), encoded(secret.expose()));
-    let mut header = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(pair))).ok();
-    if let Some(header) = &mut header {
-        header.set_sensitive(true);
-    }
     let bytes = Bytes::from_static(b"grant_type=client_credentials");
     let body = Body { content_type: "application/x-www-form-urlencoded", bytes };
-    Request { authorization: header, ..request(endpoint, body) }
+    Request { authorization: basic(id, secret), ..request(endpoint, body) }
 }
 
 fn in_body(endpoint: &Url, id: &ClientId, secret: &ClientSecret) -> Request {
@@ -90,6 +82,9 @@ fn request(endpoint: &Url, body: Body) -> Request {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::HeaderValue;
+    use url::form_urlencoded;
+
     use super::*;
 
     fn said(status: u16, error: &str) -> Result<Option<bool>, ServerError> {

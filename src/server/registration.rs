@@ -125,6 +125,7 @@ impl AuthorizationServer for Registration {
             settings: wire::SETTINGS,
             catalogue: CatalogueSource::Declared,
             permissions: PermissionScope::None,
+            federation: None,
         }
     }
 

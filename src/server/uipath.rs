@@ -15,13 +15,14 @@ use super::proof;
 use super::single_flight::SingleFlight;
 use super::{AuthorizationServer, Lane, ServerError, ServerText};
 pub use crate::api::authorization_server::Deployment;
-use crate::domain::capabilities::{Capabilities, CatalogueSource, PermissionScope, Secrets};
+use crate::domain::capabilities::{Capabilities, CatalogueSource, Federation, PermissionScope, Secrets};
 use crate::domain::registration::{
     Catalogue, ClientId, ClientSecret, Created, Credential, Desired, Endpoints, Listed, Registered, SecretId,
 };
 
 mod answer;
 mod discovery;
+mod federation;
 mod from_spec;
 mod operation;
 mod orchestrator;
@@ -48,6 +49,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     settings: &[],
     catalogue: CatalogueSource::Own,
     permissions: PermissionScope::TenantsAndFolders,
+    federation: Some(Federation { most: 20, beside_secret: true, algorithms: &["RS256"] }),
 };
 
 /// Everything that a client needs.
@@ -144,7 +146,7 @@ impl AuthorizationServer for Uipath {
     }
 
     fn seal(&self, text: &str) -> Option<String> {
-        Some(super::seal_with(&self.session.client_secret, text))
+        Some(super::sealed_with(&self.session.client_secret, text))
     }
 
     async fn catalogue(&self, lane: Lane) -> Result<Catalogue, ServerError> {

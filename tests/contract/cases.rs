@@ -3,8 +3,9 @@
 use extapp::domain::capabilities::Secrets;
 use extapp::domain::difference::between;
 use extapp::domain::registration::{ClientId, ClientType, Desired, Grant, Mark, Registered, Scope};
-use extapp::server::{AuthorizationServer as _, Lane, ServerError};
+use extapp::server::{AuthorizationServer as _, Federating as _, Lane, ServerError};
 
+pub use super::own_key::*;
 use super::{Stage, authenticates, desired, unique};
 use crate::support::gate::Stop;
 use crate::support::{Context as _, Result};
@@ -209,7 +210,7 @@ pub async fn every_page_of_a_long_list_is_read<S: Stage>() -> Result<()> {
         async move { server.create(&wanted).await.map(|created| created.registered.client_id) }
     });
     let mut made: Vec<ClientId> = Vec::new();
-    let mut creates = futures::StreamExt::buffer_unordered(futures::stream::iter(creates), 8);
+    let mut creates = futures::StreamExt::buffer_unordered(futures::stream::iter(creates), 3);
     while let Some(id) = futures::StreamExt::next(&mut creates).await {
         made.push(id?);
     }
@@ -318,5 +319,47 @@ pub async fn what_is_not_ours_is_not_touched<S: Stage>() -> Result<()> {
     }
     stage.server().delete(&id).await?;
     assert_eq!(stage.seen(&foreign).await?, before);
+    Ok(())
+}
+
+pub async fn federated_credentials_are_told_by_name_and_the_answer_to_a_new_one_may_be_lost<S: Stage>() -> Result<()> {
+    let stage = S::set().await?;
+    let server = stage.server();
+    let [scope, _] = stage.scopes();
+    let secretless = Desired { secretless: true, ..desired(&unique("Federated"), scope) };
+    let Some(federation) = server.capabilities().federation else {
+        assert!(stage.trusts().await?.is_none(), "what a server can do is said");
+        let refused = server.federated(&ClientId::new("none"), Lane::User).await.err();
+        assert!(matches!(refused, Some(ServerError::Unsupported { .. })), "{refused:?}");
+        return Ok(());
+    };
+    let created = server.create(&secretless).await?;
+    assert!(created.credential.is_none(), "no secret was asked for");
+    let id = created.registered.client_id;
+    assert_eq!(server.federated(&id, Lane::User).await?, []);
+    let [first, second] = stage.trusts().await?.context("what the server can be told to trust")?;
+    let added = server.add_federated(&id, &first).await?;
+    assert_eq!(added.trust, first);
+    assert_eq!(server.federated(&id, Lane::Resync).await?, std::slice::from_ref(&added));
+
+    for _ in 0..2 {
+        server.replace_federated(&id, &added.id, &second).await?;
+        let there = server.federated(&id, Lane::User).await?;
+        assert_eq!(there.iter().map(|federated| &federated.trust).collect::<Vec<_>>(), [&second]);
+    }
+    let current = server.federated(&id, Lane::User).await?.remove(0);
+    for _ in 0..2 {
+        server.remove_federated(&id, &current.id).await?;
+    }
+    assert_eq!(server.federated(&id, Lane::User).await?, []);
+
+    if federation.most > 1 {
+        // What is made by one request can be lost with its answer.
+        stage.gate().ambush(&axum::http::Method::POST, "/FederatedCredentials", 1, Stop::Cut);
+        assert_eq!(server.add_federated(&id, &first).await.err(), Some(ServerError::Ambiguous));
+        let found = server.federated(&id, Lane::User).await?;
+        assert_eq!(found.iter().map(|federated| &federated.trust).collect::<Vec<_>>(), [&first], "found by its name");
+    }
+    server.delete(&id).await?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Keycloak.
 
 use axum::http::Method;
+use extapp::domain::federation::Trust;
 use extapp::domain::registration::ClientId;
 use extapp::server::any::AnyServer;
 use extapp::server::{AuthorizationServer as _, Lane, ServerError};
@@ -27,7 +28,7 @@ impl Stage for Keycloak {
             realm.client_scope(scope).await?;
         }
         // No more than what the documentation says.
-        let login = realm.operator(&["manage-clients"]).await?;
+        let login = realm.operator(&["manage-clients", "view-identity-providers"]).await?;
         let spec = json!({
             "keycloak": {"url": realm.server_url(), "realm": realm.name()}, "credentialsRef": {"name": "operator"}
         });
@@ -72,6 +73,23 @@ impl Stage for Keycloak {
         let found = self.seen(id).await?;
         assert_eq!(found.pointer("/description").context("a description")?, &json!("by hand"));
         Ok(Some(("/description", json!("by hand"))))
+    }
+
+    /// Whose keys are read is only asked when a token comes.
+    async fn trusts(&self) -> Result<Option<[Trust; 2]>> {
+        let issuers = ["one", "another"].map(|name| (name, format!("https://{name}.example")));
+        for (name, issuer) in &issuers {
+            let provider =
+                json!({"alias": name, "providerId": "kubernetes", "enabled": true, "config": {"issuer": issuer}});
+            self.realm.administer(Method::POST, "/identity-provider/instances", Some(provider)).await?;
+        }
+        let audience = self.realm.issuer();
+        Ok(Some(issuers.map(|(name, issuer)| Trust {
+            name: name.into(),
+            issuer,
+            audience: audience.clone(),
+            subject: format!("system:serviceaccount:team:{name}"),
+        })))
     }
 }
 

@@ -1,13 +1,14 @@
 //! UiPath, played by this program's own stand-in.
 
 use axum::http::Method;
+use extapp::domain::federation::Trust;
 use extapp::domain::registration::ClientId;
 use extapp::server::any::AnyServer;
 use serde_json::{Value, json};
 
 use super::{Stage, build, contract};
 use crate::support::gate::Gate;
-use crate::support::{Context as _, LocalCloud, Program, Result};
+use crate::support::{Context as _, LocalCloud, Program, Result, shared};
 
 struct Cloud {
     stand_in: LocalCloud,
@@ -18,7 +19,8 @@ struct Cloud {
 impl Stage for Cloud {
     async fn set() -> Result<Self> {
         let program = Program::new(env!("CARGO_BIN_EXE_extapp"));
-        let cloud = LocalCloud::builder(program).start().await?;
+        let authority = shared().await?.certificate().display().to_string();
+        let cloud = LocalCloud::builder(program).arg("--issuer-ca").arg(authority).start().await?;
         let gate = Gate::default();
         let url = gate.in_front_of(cloud.base_url()).await?;
         let manifest: Value = serde_saphyr::from_str(&cloud.credentials_manifest()?)?;
@@ -75,6 +77,18 @@ impl Stage for Cloud {
     /// UiPath's registrations have nothing that the backend does not set.
     async fn touch(&self, _: &ClientId) -> Result<Option<(&'static str, Value)>> {
         Ok(None)
+    }
+
+    /// The API server issues the tokens of its service accounts, and everybody can look up its keys.
+    async fn trusts(&self) -> Result<Option<[Trust; 2]>> {
+        let trust = |name: &str, issuer: &str| Trust {
+            name: name.into(),
+            issuer: issuer.into(),
+            audience: format!("audience of {name}"),
+            subject: format!("system:serviceaccount:team:{name}"),
+        };
+        let issuer = shared().await?.url();
+        Ok(Some([trust("one", issuer), trust("another", issuer)]))
     }
 }
 

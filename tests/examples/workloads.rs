@@ -5,14 +5,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::Api;
+use kube::api::PostParams;
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::{Manifest, manifests, pod_of, program};
 use crate::support::assets::scratch;
-use crate::support::world::{Keys, World};
-use crate::support::{Context, Error, Result};
+use crate::support::world::{Keys, Variations, World};
+use crate::support::{Context, Error, Result, shared};
 
 /// Applies the applications of an example to the namespace and the server of a world, and waits until they are Ready.
 pub(super) async fn register(world: &World, place: &str) -> Result<()> {
@@ -23,6 +27,13 @@ pub(super) async fn register(world: &World, place: &str) -> Result<()> {
         world.until_ready(manifest.name()).await?;
     }
     Ok(())
+}
+
+/// A world whose server looks up the API server's keys.
+async fn trusting_the_cluster() -> Result<World> {
+    let authority = shared().await?.certificate().display().to_string();
+    let cloud = vec!["--issuer-ca".into(), authority];
+    World::with("examples", Variations { cloud, ..Variations::default() }).await
 }
 
 /// What a pod refers to: the kind and name of an object, and the keys that must be in it.
@@ -57,9 +68,9 @@ fn references(pod: &Value) -> BTreeMap<(&'static str, String), BTreeSet<String>>
 
 #[tokio::test]
 async fn every_secret_that_a_workload_refers_to_is_published_with_the_keys_that_it_needs() -> Result<()> {
-    let world = World::new("examples").await?;
+    let world = trusting_the_cluster().await?;
     let mut checked = 0;
-    for place in ["mounted-secret", "environment", "desktop", "spring-boot", "ci-job"] {
+    for place in ["mounted-secret", "environment", "desktop", "spring-boot", "ci-job", "no-secret"] {
         register(&world, place).await?;
         let all = manifests(place)?;
         for (manifest, pod) in all.iter().filter_map(|manifest| Some((manifest, pod_of(manifest)?))) {
@@ -67,7 +78,10 @@ async fn every_secret_that_a_workload_refers_to_is_published_with_the_keys_that_
                 let said = format!("{}: {kind} {name}", manifest.said());
                 let have: BTreeSet<String> = match kind {
                     "Secret" => world.secret(world.home.name(), &name).await.context(&said)?.into_keys().collect(),
-                    _ => brought(&all, &name).context(&said)?,
+                    _ => match brought(&all, &name) {
+                        Some(keys) => keys,
+                        None => world.config_map(&name).await.context(&said)?.into_keys().collect(),
+                    },
                 };
                 assert!(keys.is_subset(&have), "{said}: {keys:?} of {have:?}");
                 checked += 1;
@@ -170,6 +184,57 @@ async fn the_ci_job_calls_orchestrator_and_neither_secret_nor_token_is_on_a_comm
     let calls = std::fs::read_to_string(calls)?;
     assert_eq!(calls.lines().count(), 2, "{calls}");
     assert!(!calls.contains(token) && !calls.contains(&keys["client-secret"]), "{calls}");
+    Ok(())
+}
+
+/// What the kubelet puts into the projected volume of a pod.
+async fn projected(world: &World, pod: &Value) -> Result<String> {
+    let volumes = pod["spec"]["volumes"].as_array().context("volumes")?;
+    let source = volumes.iter().find_map(|volume| volume.pointer("/projected/sources/0/serviceAccountToken"));
+    let source = source.context("a projected token")?;
+    let account = pod["spec"]["serviceAccountName"].as_str().context("a service account")?;
+    let request =
+        json!({"spec": {"audiences": [source["audience"]], "expirationSeconds": source["expirationSeconds"]}});
+    let accounts: Api<ServiceAccount> = Api::namespaced(world.client.clone(), world.home.name());
+    let request: TokenRequest = serde_json::from_value(request)?;
+    let answer = accounts.create_token_request(account, &PostParams::default(), &request).await?;
+    Ok(answer.status.context("a token")?.token)
+}
+
+#[tokio::test]
+async fn the_job_without_a_secret_trades_the_token_of_its_service_account_and_puts_it_on_no_command_line() -> Result<()>
+{
+    let world = trusting_the_cluster().await?;
+    let all = manifests("no-secret")?;
+    let mut account =
+        all.iter().find(|manifest| manifest.kind() == "ServiceAccount").context("an account")?.object.clone();
+    account["metadata"]["namespace"] = json!(world.home.name());
+    world.apply(&account.to_string()).await?;
+    register(&world, "no-secret").await?;
+    let pod = all.iter().find_map(pod_of).context("a pod")?;
+    let assertion = projected(&world, &pod).await?;
+    let folder = scratch("examples-")?;
+    let details = world.config_map("queue-report-oauth").await?;
+    assert!(!details.contains_key("client-secret"));
+    mounted(&details, folder.path())?;
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("assertion"), &assertion)?;
+    std::fs::write(at("job.sh"), program("no-secret", "get-token.sh")?)?;
+    std::fs::create_dir(at("bin"))?;
+    std::fs::write(at("bin/curl"), RECORDER)?;
+    std::fs::set_permissions(at("bin/curl"), std::fs::Permissions::from_mode(0o755))?;
+    let search = std::env::var("PATH").unwrap_or_default();
+    let mut job = Command::new("sh");
+    job.arg(at("job.sh"))
+        .env("DETAILS", folder.path())
+        .env("ASSERTION", at("assertion"))
+        .env("CALLS", at("calls"))
+        .env("CURL", printed(Command::new("sh").args(["-c", "command -v curl"])).context("install curl")?.trim())
+        .env("PATH", format!("{}:{search}", at("bin").display()));
+    let said = tokio::task::spawn_blocking(move || printed(&mut job)).await??;
+    assert_eq!(said.trim(), "a token for OR.Default OR.Queues.Read");
+    let calls = std::fs::read_to_string(at("calls"))?;
+    assert!(calls.lines().count() == 1 && !calls.contains(&assertion), "{calls}");
     Ok(())
 }
 

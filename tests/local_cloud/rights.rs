@@ -7,10 +7,14 @@ use serde_json::{Value, json};
 use super::Cloud;
 
 /// Every call of the management API with a body that would be accepted.
-fn calls(cloud: &Cloud) -> [(Method, String, Option<Value>); 7] {
+fn calls(cloud: &Cloud) -> [(Method, String, Option<Value>); 12] {
     let partition = cloud.partition();
     let application = cloud.application("app", &json!([{ "name": "OR.Jobs", "type": 1 }]));
     let of_nobody = json!({ "clientId": "nobody", "partitionGlobalId": partition });
+    let federated = format!("{}/FederatedCredentials", cloud.path_of("nobody"));
+    let trust = json!({
+        "name": "a", "description": "", "issuer": "https://issuer.example", "audience": "a", "subject": "a",
+    });
     [
         (Method::GET, format!("ExternalClient/{partition}"), None),
         (Method::GET, cloud.path_of("nobody"), None),
@@ -19,6 +23,11 @@ fn calls(cloud: &Cloud) -> [(Method, String, Option<Value>); 7] {
         (Method::DELETE, cloud.path_of("nobody"), None),
         (Method::POST, "ExternalClient/GenerateSecret".to_owned(), Some(of_nobody)),
         (Method::DELETE, format!("ExternalClient/{partition}/secrets/999"), None),
+        (Method::GET, federated.clone(), None),
+        (Method::GET, format!("{federated}/999"), None),
+        (Method::POST, federated.clone(), Some(trust.clone())),
+        (Method::PUT, format!("{federated}/999"), Some(trust)),
+        (Method::DELETE, format!("{federated}/999"), None),
     ]
 }
 
@@ -34,11 +43,11 @@ async fn statuses(cloud: &Cloud, token: &str) -> Vec<u16> {
 async fn each_call_asks_for_its_own_scopes() {
     let cloud = Cloud::start().await;
     for (scope, expected) in [
-        ("PM.OAuthApp", [200, 404, 201, 404, 404, 404, 404]),
-        ("PM.OAuthApp.Read", [200, 404, 403, 403, 403, 403, 403]),
-        ("PM.OAuthApp.Write", [403, 403, 201, 404, 404, 404, 404]),
-        ("PM.OAuthAppSecret.Write", [403, 403, 403, 403, 403, 404, 404]),
-        ("OR.Default", [403, 403, 403, 403, 403, 403, 403]),
+        ("PM.OAuthApp", [200, 404, 201, 404, 404, 404, 404, 400, 400, 400, 400, 400]),
+        ("PM.OAuthApp.Read", [200, 404, 403, 403, 403, 403, 403, 400, 400, 403, 403, 403]),
+        ("PM.OAuthApp.Write", [403, 403, 201, 404, 404, 404, 404, 403, 403, 400, 400, 400]),
+        ("PM.OAuthAppSecret.Write", [403, 403, 403, 403, 403, 404, 404, 403, 403, 403, 403, 403]),
+        ("OR.Default", [403; 12]),
     ] {
         let token = cloud.token(&cloud.administrator(), scope).await;
         assert_eq!(statuses(&cloud, &token).await, expected, "{scope}");
@@ -53,7 +62,7 @@ async fn without_a_token_of_this_organization_nothing_is_answered() {
     forged.truncate(forged.len() - 8);
     forged.push_str("AAAAAAAA");
     for token in ["", "nonsense", foreign.as_str(), forged.as_str()] {
-        assert_eq!(statuses(&cloud, token).await, [401; 7]);
+        assert_eq!(statuses(&cloud, token).await, [401; 12]);
         assert_eq!(cloud.call(token, Method::GET, "ExternalApiResource", None).await.status(), 401);
     }
 }

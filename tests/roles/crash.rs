@@ -103,12 +103,7 @@ async fn assign(office: &Office, name: &str) -> Result<()> {
 
 async fn sweep(scene: Scene, stop: Stop) -> Result<()> {
     let prefix = format!("roles-crash-{scene:?}").to_lowercase();
-    let variations = Variations {
-        gated: true,
-        server: "  driftInterval: 2s\n".into(),
-        operator: vec!["--requests-per-minute".into(), "100000".into()],
-        ..Variations::default()
-    };
+    let variations = Variations { gated: true, server: "  driftInterval: 2s\n".into(), ..Variations::uncounted() };
     let mut office = Office::new(&prefix, variations).await?;
     let gate = office.world.gate.clone().context("the gate")?;
     for run in 0..=MOST {

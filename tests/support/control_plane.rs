@@ -169,6 +169,11 @@ impl ControlPlane {
         self.scratch.path()
     }
 
+    /// The certificate of the API server, which is its own authority.
+    pub fn certificate(&self) -> PathBuf {
+        self.scratch().join("apiserver.crt")
+    }
+
     /// Its processes, for measurements.
     pub fn processes(&self) -> [(&'static str, &Guarded); 3] {
         [
@@ -224,12 +229,13 @@ impl ControlPlane {
     }
 }
 
-/// The control plane of this test process, with extapp's kinds and permissions installed: started by the first test that
-/// asks, and ended with the process, since statics are never dropped.
+/// The control plane of this test process, with extapp's kinds and permissions installed and an issuer of service-account
+/// tokens that everybody can look up: started by the first test that asks, and ended with the process, since statics are
+/// never dropped.
 pub async fn shared() -> Result<&'static ControlPlane> {
     static SHARED: OnceCell<Result<ControlPlane>> = OnceCell::const_new();
     // A failure is kept too: every test would fail the same way, after the same wait.
-    let start = || async { ControlPlane::start(Options::default().installed()?).await };
+    let start = || async { ControlPlane::start(Options::default().installed()?.reachable_issuer()).await };
     SHARED.get_or_init(start).await.as_ref().map_err(Error::new)
 }
 
@@ -305,7 +311,8 @@ fn start_controller_manager(assets: &Assets, scratch: &Path, kubeconfig: &Path) 
         format!("--authorization-kubeconfig={kubeconfig}"),
         "--leader-elect=false".to_owned(),
         "--controllers=garbage-collector-controller,namespace-controller,serviceaccount-controller,\
-         clusterrole-aggregation-controller"
+         clusterrole-aggregation-controller,deployment-controller,replicaset-controller,statefulset-controller,\
+         daemonset-controller"
             .to_owned(),
         format!("--service-account-private-key-file={}", scratch.join("service-accounts.pem").display()),
         "--bind-address=127.0.0.1".to_owned(),

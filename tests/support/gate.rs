@@ -49,6 +49,10 @@ pub enum Effect {
     RemoveSecret,
     /// A write of a Secret in the cluster.
     Publish,
+    /// The create of the Secret that a rotation keeps its secrets in.
+    Keep,
+    /// The removal of a Secret in the cluster.
+    Unpublish,
     /// A write of an application's status.
     Status,
     Other,
@@ -61,6 +65,8 @@ impl Effect {
             "PATCH" if path.contains("/externalapplications/") && path.ends_with("/status") => Self::Status,
             "PATCH" if path.contains("/externalapplications/") => Self::Intent,
             "PATCH" if path.contains("/api/v1/") && path.contains("/secrets/") => Self::Publish,
+            "POST" if path.contains("/api/v1/") && path.ends_with("/secrets") => Self::Keep,
+            "DELETE" if path.contains("/api/v1/") && path.contains("/secrets/") => Self::Unpublish,
             "POST" if path.ends_with("/api/ExternalClient") => Self::Register,
             "POST" if path.ends_with("/GenerateSecret") => Self::AddSecret,
             "DELETE" if path.contains("/api/ExternalClient/") && path.contains("/secrets/") => Self::RemoveSecret,
@@ -285,6 +291,7 @@ fn is_effect(method: &Method, path: &str) -> bool {
         "/externalapplications/",
         "/roleassignments/",
         "/secrets/",
+        "/secrets?",
         "/configmaps/",
         "/api/ExternalClient",
         "/orchestrator_/",

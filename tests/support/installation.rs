@@ -14,5 +14,5 @@ pub fn kinds() -> Result<String> {
 
 /// The operator's permissions as YAML documents.
 pub fn permissions() -> String {
-    extapp::controller::rbac::manifest(&[])
+    extapp::controller::rbac::manifest(&[], extapp::controller::rbac::Extras::default())
 }

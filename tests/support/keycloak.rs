@@ -1,5 +1,6 @@
 //! A real Keycloak on loopback, one for a test process, with a realm for each test.
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -40,13 +41,23 @@ pub async fn shared() -> Result<&'static Keycloak> {
 
 impl Keycloak {
     pub async fn start() -> Result<Self> {
+        Self::with("").await
+    }
+
+    /// One that trusts a further authority for what it asks others by https: a file in PEM.
+    pub async fn trusting(authority: &Path) -> Result<Self> {
+        Self::with(&format!(" --truststore-paths={}", authority.display())).await
+    }
+
+    async fn with(more: &str) -> Result<Self> {
         let distribution = tokio::task::spawn_blocking(Distribution::find).await??;
         let scratch = scratch("keycloak-")?;
         distribution.instance(scratch.path())?;
         let options = "start --optimized --http-enabled=true --http-host=127.0.0.1 --http-port=0 \
              --hostname-strict=false --cache=local";
+        let options = options.split_whitespace().chain(more.split_whitespace());
         let arguments = |command: &mut Command| {
-            command.args(distribution.arguments(scratch.path())).args(options.split_whitespace());
+            command.args(distribution.arguments(scratch.path())).args(options);
             // A proxy of the machine is for nothing that it does here.
             command.env_remove("JAVA_TOOL_OPTIONS");
         };

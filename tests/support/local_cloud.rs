@@ -151,56 +151,32 @@ impl LocalCloud {
         std::fs::read_to_string(&file).context(file.display())
     }
 
+    /// Its administrator, who outlives no restart at another address.
+    pub fn administration(&self) -> Result<Administration> {
+        let manifest: Value = serde_saphyr::from_str(&self.credentials_manifest()?)?;
+        let of = |key: &str| manifest["stringData"][key].as_str().unwrap_or_default().to_owned();
+        let (url, base_url) = (self.url().to_owned(), self.base_url().to_owned());
+        Ok(Administration { url, base_url, client_id: of("client-id"), client_secret: of("client-secret") })
+    }
+
     /// Calls the management API as its administrator; `{organization}` in the path stands for the identifier.
     pub async fn administer(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value> {
-        let token = self.administrator_token().await?;
-        let path = path.replace("{organization}", &organization_of(&token).context("its tokens name no organization")?);
-        let mut request =
-            reqwest::Client::new().request(method, format!("{}/identity_/api/{path}", self.url())).bearer_auth(token);
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        let answer = request.send().await?;
-        let (status, text) = (answer.status(), answer.text().await?);
-        if !status.is_success() {
-            return Err(Error::new(format!("{path}: {status} {text}")));
-        }
-        Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
+        self.administration()?.administer(method, path, body).await
     }
 
     /// The organization's identifier, `partitionGlobalId` in requests.
     pub async fn organization_id(&self) -> Result<String> {
-        organization_of(&self.administrator_token().await?).context("its tokens name no organization")
-    }
-
-    async fn administrator_token(&self) -> Result<String> {
-        self.administrator_token_for("PM.OAuthApp").await
+        organization_of(&self.administrator_token_for("PM.OAuthApp").await?).context("its tokens name no organization")
     }
 
     /// An access token of the administrator's client with these scopes.
     pub async fn administrator_token_for(&self, scope: &str) -> Result<String> {
-        let manifest: Value = serde_saphyr::from_str(&self.credentials_manifest()?)?;
-        let of = |key: &str| manifest["stringData"][key].as_str().unwrap_or_default().to_owned();
-        let form = [
-            ("grant_type", "client_credentials".to_owned()),
-            ("client_id", of("client-id")),
-            ("client_secret", of("client-secret")),
-            ("scope", scope.to_owned()),
-        ];
-        let url = format!("{}/identity_/connect/token", self.base_url());
-        let answer: Value = reqwest::Client::new().post(url).form(&form).send().await?.json().await?;
-        Ok(answer["access_token"].as_str().context(format!("no token: {answer}"))?.to_owned())
+        self.administration()?.token_for(scope).await
     }
 
     /// Every registration of this name, read in full.
     pub async fn registrations(&self, name: &str) -> Result<Vec<Value>> {
-        let list = self.administer(Method::GET, "ExternalClient/{organization}", None).await?;
-        let mut found = Vec::new();
-        for row in list.as_array().into_iter().flatten().filter(|row| row["name"] == name) {
-            let path = format!("ExternalClient/{{organization}}/{}", row["id"].as_str().unwrap_or_default());
-            found.push(self.administer(Method::GET, &path, None).await?);
-        }
-        Ok(found)
+        self.administration()?.registrations(name).await
     }
 
     /// The file with those who can sign in, if there are any.
@@ -259,6 +235,57 @@ impl LocalCloud {
         self.settings.listen.clone_from(&address);
         (self.process, self.url) = self.settings.spawn(self.scratch.path()).await?;
         Ok(())
+    }
+}
+
+/// The administrator of a local cloud.
+#[derive(Clone)]
+pub struct Administration {
+    url: String,
+    base_url: String,
+    client_id: String,
+    client_secret: String,
+}
+
+impl Administration {
+    /// Calls the management API; `{organization}` in the path stands for the identifier.
+    pub async fn administer(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value> {
+        let token = self.token_for("PM.OAuthApp").await?;
+        let path = path.replace("{organization}", &organization_of(&token).context("its tokens name no organization")?);
+        let mut request =
+            reqwest::Client::new().request(method, format!("{}/identity_/api/{path}", self.url)).bearer_auth(token);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        if !status.is_success() {
+            return Err(Error::new(format!("{path}: {status} {text}")));
+        }
+        Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    async fn token_for(&self, scope: &str) -> Result<String> {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", &self.client_id),
+            ("client_secret", &self.client_secret),
+            ("scope", scope),
+        ];
+        let url = format!("{}/identity_/connect/token", self.base_url);
+        let answer: Value = reqwest::Client::new().post(url).form(&form).send().await?.json().await?;
+        Ok(answer["access_token"].as_str().context(format!("no token: {answer}"))?.to_owned())
+    }
+
+    /// Every registration of this name, read in full.
+    pub async fn registrations(&self, name: &str) -> Result<Vec<Value>> {
+        let list = self.administer(Method::GET, "ExternalClient/{organization}", None).await?;
+        let mut found = Vec::new();
+        for row in list.as_array().into_iter().flatten().filter(|row| row["name"] == name) {
+            let path = format!("ExternalClient/{{organization}}/{}", row["id"].as_str().unwrap_or_default());
+            found.push(self.administer(Method::GET, &path, None).await?);
+        }
+        Ok(found)
     }
 }
 

@@ -11,6 +11,7 @@ pub mod hydra;
 pub mod installation;
 #[cfg(test)]
 pub mod keycloak;
+pub mod keys;
 pub mod kubeconfig;
 pub mod local_cloud;
 pub mod namespace;
@@ -20,10 +21,16 @@ pub mod operator;
 pub mod orchestrator;
 #[cfg(test)]
 pub mod outcome;
+#[cfg(test)]
+pub mod own_client;
 pub mod peers;
 pub mod process;
 #[cfg(test)]
+pub mod promtool;
+#[cfg(test)]
 pub mod site;
+#[cfg(test)]
+pub mod timed;
 #[cfg(test)]
 pub mod vault;
 pub mod wait;

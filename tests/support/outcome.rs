@@ -2,7 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use extapp::api::external_application::CredentialState;
+use extapp::api::rotation::RotationStatus;
 use extapp::domain::observed::unsettled_intent;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt as _;
+use kube::api::ListParams;
 use serde_json::Value;
 
 use super::error::{Error, Result};
@@ -53,6 +58,51 @@ async fn sound_among(world: &World, namespace: &str, name: &str, registrations: 
         return Ok(Some(()));
     }
     Err(Error::new(format!("not so: {}; the server has {:?}; {status:?}", missing.join(", "), secrets(own))))
+}
+
+/// The same of one whose secret somebody asked to replace, and nothing of the rotation is left: neither the secret before
+/// nor what was kept.
+pub async fn rotated(world: &World, name: &str, request: &str) -> Result<Option<()>> {
+    ended(world, name, |rotation| rotation.rotate.as_deref() == Some(request)).await
+}
+
+/// The same of one whose secret was said to have leaked: none is left that there was before.
+pub async fn revoked(world: &World, name: &str, request: &str) -> Result<Option<()>> {
+    ended(world, name, |rotation| rotation.revoke_now.as_deref() == Some(request)).await
+}
+
+/// The same of one that somebody asked to go back to the secret before, `first`, while the other one is valid still.
+pub async fn rolled_back(world: &World, name: &str, request: &str, first: &str) -> Result<Option<()>> {
+    let home = world.home.name();
+    complete(world, home, name).await?;
+    let status = world.applications(home).get(name).await?.status.unwrap_or_default();
+    let active = status.credentials.iter().find(|credential| credential.state == CredentialState::Active);
+    let asked = status.rotation.as_ref().and_then(|rotation| rotation.rollback.as_deref()) == Some(request);
+    if asked && active.is_some_and(|active| active.id == first) && status.credentials.len() == 2 {
+        return Ok(Some(()));
+    }
+    Err(Error::new(format!("not back at {first}: {status:?}")))
+}
+
+async fn ended(world: &World, name: &str, settled: impl Fn(&RotationStatus) -> bool) -> Result<Option<()>> {
+    let home = world.home.name();
+    complete(world, home, name).await?;
+    let status = world.applications(home).get(name).await?.status.unwrap_or_default();
+    let secrets = world.secrets(home).list(&ListParams::default()).await?;
+    let prefix = format!("{name}-rotation-");
+    let said = |c: &Condition| c.type_ == "Rotated" && c.status == "True";
+    let checks = [
+        ("it was asked for", status.rotation.as_ref().is_some_and(settled)),
+        ("the condition says so", status.conditions.iter().any(said)),
+        ("there is one secret", status.credentials.len() == 1),
+        ("nothing is kept", !secrets.iter().any(|secret| secret.name_any().starts_with(&prefix))),
+    ];
+    let missing: Vec<&str> = checks.iter().filter(|(_, holds)| !holds).map(|(what, _)| *what).collect();
+    if missing.is_empty() {
+        Ok(Some(()))
+    } else {
+        Err(Error::new(format!("not so: {}; {status:?}", missing.join(", "))))
+    }
 }
 
 pub async fn display_name(world: &World, namespace: &str, name: &str) -> Result<String> {

@@ -7,7 +7,9 @@ use std::time::Duration;
 use extapp::api::external_application::ExternalApplicationStatus;
 use extapp::api::role_assignment::RoleAssignmentStatus;
 use extapp::api::{AuthorizationServer, ExternalApplication, RoleAssignment};
+use extapp::controller::rbac::{Extras, manifest};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -15,7 +17,9 @@ use tempfile::TempDir;
 use super::assets::scratch;
 use super::error::{Context, Error, Result};
 use super::gate::Gate;
-use super::{ControlPlane, LocalCloud, Operator, Program, TestNamespace, apply_yaml_in, eventually, shared, wait_for};
+use super::{
+    ControlPlane, LocalCloud, Operator, Program, TestNamespace, apply_yaml, apply_yaml_in, eventually, shared, wait_for,
+};
 
 /// How long a test waits for anything: far longer than it takes.
 pub const LIMIT: Duration = Duration::from_secs(90);
@@ -67,8 +71,18 @@ pub struct Variations {
     pub cloud: Vec<String>,
     /// Who can sign in: the text of a file of people.
     pub people: Option<String>,
+    /// What the operator is started and permitted to look after beside its own objects.
+    pub extras: Extras,
     /// Puts a gate between the operator and the rest.
     pub gated: bool,
+}
+
+impl Variations {
+    /// An operator that counts no requests: so many sweeps, or so much else, would use up what a server that counts them
+    /// leaves for it.
+    pub fn uncounted() -> Self {
+        Self { operator: vec!["--requests-per-minute".into(), "100000".into()], ..Self::default() }
+    }
 }
 
 impl World {
@@ -86,6 +100,12 @@ impl World {
         let mut tenants = Vec::new();
         for _ in 0..variations.tenants {
             tenants.push(plane.unique_namespace(prefix).await?);
+        }
+        let mut flags = variations.operator;
+        if variations.extras != Extras::default() {
+            apply_yaml(&client, &granted_in(home.name(), variations.extras)).await?;
+            flags.extend(variations.extras.watch_consumers.then(|| "--watch-consumers".to_owned()));
+            flags.extend(variations.extras.restart_workloads.then(|| "--restart-workloads".to_owned()));
         }
         let program = Program::new(env!("CARGO_BIN_EXE_extapp"));
         // What a test itself reads must not use up what the operator may.
@@ -106,7 +126,7 @@ impl World {
         let operator = Operator::builder(program, &kubeconfig)
             .watch_namespaces(watched)
             .identity(home.name())
-            .args(variations.operator)
+            .args(flags)
             .start()
             .await?;
         let world =
@@ -125,6 +145,11 @@ impl World {
         let watched = std::iter::once(self.home.name()).chain(self.tenants.iter().map(TestNamespace::name));
         let program = Program::new(env!("CARGO_BIN_EXE_extapp"));
         Operator::builder(program, &self.kubeconfig).watch_namespaces(watched).identity(identity).start().await
+    }
+
+    /// The operator's, through the gate where there is one.
+    pub fn kubeconfig(&self) -> &std::path::Path {
+        &self.kubeconfig
     }
 
     /// The manifest of the AuthorizationServer.
@@ -242,6 +267,13 @@ impl World {
         Ok(ready.map(|condition| condition.message).unwrap_or_default())
     }
 
+    /// Sets an annotation of an application in the own namespace.
+    pub async fn annotate(&self, name: &str, key: &str, value: &str) -> Result<()> {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {key: value}}}));
+        self.applications(self.home.name()).patch(name, &PatchParams::default(), &patch).await?;
+        Ok(())
+    }
+
     pub async fn until_gone(&self, namespace: &str, name: &str) -> Result<()> {
         let api = self.applications(namespace);
         eventually(&format!("{name} is gone"), LIMIT, async || Ok(api.get_opt(name).await?.is_none().then_some(())))
@@ -250,8 +282,7 @@ impl World {
 
     /// What a Secret says.
     pub async fn secret(&self, namespace: &str, name: &str) -> Result<Keys> {
-        let data = self.secrets(namespace).get(name).await?.data.unwrap_or_default();
-        Ok(data.into_iter().map(|(key, value)| (key, String::from_utf8_lossy(&value.0).into_owned())).collect())
+        Ok(text_of(self.secrets(namespace).get(name).await?))
     }
 
     pub fn config_maps(&self, namespace: &str) -> Api<ConfigMap> {
@@ -264,14 +295,7 @@ impl World {
 
     /// Whether the published credential gets a token.
     pub async fn works(&self, keys: &Keys) -> Result<bool> {
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", &keys["client-id"]),
-            ("client_secret", &keys["client-secret"]),
-            ("scope", "OR.Queues"),
-        ];
-        let answer = reqwest::Client::new().post(&keys["token-uri"]).form(&form).send().await?;
-        Ok(answer.status().is_success())
+        works(&reqwest::Client::new(), keys).await
     }
 
     /// Calls the management API as its administrator.
@@ -355,8 +379,33 @@ impl World {
     }
 }
 
+/// The data of a Secret as text.
+pub fn text_of(secret: Secret) -> Keys {
+    let data = secret.data.unwrap_or_default();
+    data.into_iter().map(|(key, value)| (key, String::from_utf8_lossy(&value.0).into_owned())).collect()
+}
+
+/// Whether a published credential gets a token.
+pub async fn works(http: &reqwest::Client, keys: &Keys) -> Result<bool> {
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", &keys["client-id"]),
+        ("client_secret", &keys["client-secret"]),
+        ("scope", "OR.Queues"),
+    ];
+    let answer = http.post(&keys["token-uri"]).form(&form).send().await?;
+    Ok(answer.status().is_success())
+}
+
 pub fn ready(conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition]) -> bool {
     conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// The part of the operator's permissions that is granted in one namespace.
+fn granted_in(namespace: &str, extras: Extras) -> String {
+    let all = manifest(&[namespace.to_owned()], extras);
+    let local = |document: &&str| document.contains("kind: Role\n") || document.contains("kind: RoleBinding\n");
+    all.split("---\n").filter(local).collect::<Vec<_>>().join("---\n")
 }
 
 /// The operator's kubeconfig, through a proxy without TLS.

@@ -11,7 +11,7 @@ use super::*;
 
 const BODY: &str = r#"{"id":"5a0c0000-1111-4222-8333-1234567890ab","name":"A","isConfidential":true}"#;
 
-fn raw_client(cloud: &RawCloud) -> Uipath {
+pub(super) fn raw_client(cloud: &RawCloud) -> Uipath {
     let config = config(cloud.url.clone(), &Hand::default(), Limits::unlimited(), Arc::new(Unobserved));
     // Long enough for a token on a busy machine; only the silent server makes anybody wait for it.
     let timeouts = Timeouts { total: Duration::from_secs(2), ..Timeouts::default() };

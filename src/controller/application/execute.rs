@@ -1,37 +1,48 @@
 //! Doing: one step after the other, each durable before the next. The first failure ends the pass; what is missing is
 //! planned again from what is there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::restart;
 use crate::api::ExternalApplication;
-use crate::api::external_application::OutputKind;
+use crate::api::external_application::{CredentialState, CredentialStatus, OutputKind};
 use crate::controller::Context;
 use crate::controller::events::Tone;
-use crate::controller::kubernetes::{is_conflict, is_not_found, is_terminating, say};
+use crate::controller::kubernetes::{is_conflict, is_not_found, say};
 use crate::controller::servers::{Connection, Server, finding};
-use crate::domain::credentials::{self, Current};
-use crate::domain::observed::{FINALIZER, Finding, Observed, OutputRef, RegistrationSeen, Retry, status_client_id};
-use crate::domain::outputs::{Key, ResolvedOutput, render};
+use crate::domain::credentials::{self, Current, Left};
+use crate::domain::federation;
+use crate::domain::observed::{FINALIZER, Finding, Observed, RegistrationSeen, Retry, status_client_id};
 use crate::domain::plan::{Plan, Standing, Step};
 use crate::domain::reason::Reason;
 use crate::domain::registration::{ClientId, ClientSecret, Credential, Registered, Scope, SecretId};
 use crate::domain::renewal;
+use crate::domain::rotation::Due;
+use crate::domain::rotation::kept::SeenKept;
+use crate::domain::rotation::report::Progress;
 use crate::domain::status::{Achieved, Outcome};
 use crate::domain::validate::Valid;
 use crate::server::{AuthorizationServer as _, ServerError};
 
+mod federate;
+mod publish;
 mod register;
+mod rotate;
 
+use publish::standing_binding;
 use register::Recorded;
+pub use rotate::tidy;
 
 /// How a step ended when it did not succeed.
 enum Halt {
     /// The plan rests on something that is no longer so: look again.
     Stale,
+    /// All is well, and the rest of the plan has time.
+    NotYet,
     Because(Finding),
 }
 
@@ -52,6 +63,24 @@ struct Pass<'a> {
     binding: Option<String>,
     /// Outputs that are still to be written.
     unwritten: usize,
+    /// Objects as this pass has written them.
+    wrote: BTreeMap<(OutputKind, String), Standing>,
+    /// Those that are once the next secret is proven.
+    replacing: usize,
+    /// The next secret once it is accepted, until it is in the first object.
+    accepted: Option<Current>,
+    /// Why a secret could not be removed.
+    unretired: Option<Finding>,
+    /// A secret that this pass had made, and which is not published yet.
+    next: Option<(Current, ClientSecret)>,
+    /// What is kept for a rotation.
+    kept: Option<SeenKept>,
+    progress: Progress,
+    restarts: Option<crate::domain::restarts::Outcome>,
+    /// What the registration has of federated credentials.
+    federated: federation::Left,
+    /// The rotation that the secret of this pass completes.
+    replaces: Option<Due>,
     began: Timestamp,
     recorded: Option<Recorded>,
     /// What is said of a registration that this pass has made, once it is known what was written.
@@ -68,8 +97,9 @@ pub async fn execute(
     began: Timestamp,
 ) -> Outcome {
     let Some(connection) = server.connection() else { return Outcome::Silent };
-    let Plan { steps, client_id, secret, strays, drift } = plan;
-    let current = secret.as_ref().map(|(id, _)| Current { id: id.clone(), created_at: None, expires_at: None });
+    let Plan { steps, client_id, secret, strays, drift, progress, replaces } = plan;
+    let current = secret.as_ref().map(|(id, _)| Current::known_as(id.clone()));
+    let (unwritten, replacing) = to_write(&steps);
     let mut pass = Pass {
         app,
         valid: &valid,
@@ -84,18 +114,22 @@ pub async fn execute(
         strays,
         granted: granted_before(&valid, seen),
         binding: None,
-        unwritten: steps.iter().filter(|step| matches!(step, Step::Publish { .. })).count(),
+        unwritten,
+        replacing,
+        wrote: BTreeMap::new(),
+        accepted: None,
+        unretired: None,
+        next: None,
+        kept: seen.kept.clone(),
+        progress,
+        restarts: None,
+        federated: federate::before(seen),
+        replaces,
         began,
         recorded: None,
         made: None,
     };
-    let mut halt = None;
-    for step in steps {
-        if let Err(reason) = pass.step(step).await {
-            halt = Some(reason);
-            break;
-        }
-    }
+    let halt = pass.all(steps).await;
     if let Some(id) = adopted(app, pass.client_id.as_ref(), &valid) {
         pass.say(Tone::Normal, Reason::Adopted, &format!("{id} is kept in line with this object from now on"));
     }
@@ -109,15 +143,25 @@ pub async fn execute(
             None => Outcome::carried_out(valid, achieved),
             Some(finding) => Outcome::Failed { valid: Box::new(valid), achieved, finding },
         },
-        // Somebody else was faster, and nothing is known that a status does not say: look again without a word.
-        Some(Halt::Stale) if !is_news(app, &achieved) => Outcome::Silent,
-        Some(Halt::Stale) => {
-            let message = "something changed meanwhile; looking again";
-            let finding = Finding::passing(Reason::Progressing, message, Retry::After(Duration::from_millis(200)));
-            Outcome::Failed { valid: Box::new(valid), achieved, finding }
-        }
+        Some(Halt::Stale | Halt::NotYet) => stale(app, valid, achieved),
         Some(Halt::Because(finding)) => Outcome::Failed { valid: Box::new(valid), achieved, finding },
     }
+}
+
+/// Somebody else was faster: looks again, without a word where nothing is known that a status does not say.
+fn stale(app: &ExternalApplication, valid: Valid, achieved: Achieved) -> Outcome {
+    if !is_news(app, &achieved) {
+        return Outcome::Silent;
+    }
+    let message = "something changed meanwhile; looking again";
+    let finding = Finding::passing(Reason::Progressing, message, Retry::After(Duration::from_millis(200)));
+    Outcome::Failed { valid: Box::new(valid), achieved, finding }
+}
+
+/// How many objects are written with the secret that is current, and how many with the next.
+fn to_write(steps: &[Step]) -> (usize, usize) {
+    let count = |is: fn(&Step) -> bool| steps.iter().filter(|step| is(step)).count();
+    (count(|step| matches!(step, Step::Publish { .. })), count(|step| matches!(step, Step::Replace { .. })))
 }
 
 /// The registration that this pass has begun to stand for because the spec asks for it.
@@ -131,14 +175,15 @@ pub fn is_late(began: Timestamp, ctx: &Context) -> bool {
     Duration::try_from(ctx.now().duration_since(began)).is_ok_and(|taken| taken >= crate::controller::run::PASS)
 }
 
-/// Whether the pass has learnt of a registration or a credential that the status does not name yet.
+/// Whether the pass has learnt of a registration or a credential that the status does not name yet. The secret that is to be
+/// published is none: it is kept.
 fn is_news(app: &ExternalApplication, achieved: &Achieved) -> bool {
     let status = app.status.as_ref();
     let known = status.and_then(|status| status.client_id.as_deref());
     let credentials = status.map_or(&[][..], |status| &status.credentials);
     let named = |id: &str| credentials.iter().any(|credential| credential.id == id);
     achieved.client_id.as_ref().is_some_and(|id| known != Some(id.as_str()))
-        || achieved.credentials.iter().any(|credential| !named(&credential.id))
+        || achieved.credentials.iter().any(|one| one.state != CredentialState::Pending && !named(&one.id))
 }
 
 /// The scopes that the registration is known to have before anything is done.
@@ -152,12 +197,35 @@ fn granted_before(valid: &Valid, seen: &Observed) -> Option<BTreeSet<Scope>> {
 }
 
 impl Pass<'_> {
+    /// Carries the steps out, until one fails.
+    async fn all(&mut self, steps: Vec<Step>) -> Option<Halt> {
+        let mut proven = true;
+        for step in steps {
+            // A secret that is not accepted yet keeps nothing else from being done.
+            if !proven && !matches!(step, Step::Federate(_)) {
+                continue;
+            }
+            match self.step(step).await {
+                Ok(()) => {}
+                Err(Halt::NotYet) => proven = false,
+                Err(halt) => return Some(halt),
+            }
+        }
+        // How soon a secret is tried again does not depend on what else fails.
+        self.unretired.take().filter(|_| proven).map(Halt::Because)
+    }
+
     fn uid(&self) -> &str {
         &self.valid.uid
     }
 
     fn say(&self, tone: Tone, reason: Reason, note: &str) {
         self.ctx.events.publish(self.app, tone, reason, note);
+    }
+
+    /// What the status lists.
+    fn listed(&self) -> &[CredentialStatus] {
+        self.app.status.as_ref().map_or(&[], |status| &status.credentials)
     }
 
     fn achieved(self) -> Achieved {
@@ -170,13 +238,30 @@ impl Pass<'_> {
             RegistrationSeen::Present(actual) => Some(&**actual),
             _ => None,
         };
+        let pending = self.pending();
         let current = self.current.map(|current| with_times(current, detail));
+        let rotated = matches!(self.progress, Progress::Completed { .. } | Progress::Publishing { .. });
+        let (overlap, now) = (self.valid.rotation.overlap(), self.ctx.now());
+        let federated = federation::after(self.app, old, &self.valid.trusts, &self.federated, overlap, now);
+        let left = Left {
+            current: current.as_ref(),
+            pending: pending.as_ref(),
+            removed: &self.removed,
+            strays: &self.strays,
+            overlap: if rotated { self.valid.rotation.overlap() } else { self.valid.rotation.retirement() },
+            keeps_secret: self.valid.keeps_secret(),
+            holders: self.seen.holders,
+            now: self.ctx.now(),
+        };
         Achieved {
-            credentials: credentials::after(old, current.as_ref(), &self.removed, &self.strays, self.ctx.now()),
+            credentials: federate::beside(credentials::after(old, &left), federated),
+            rotation: self.progress,
+            restarts: self.restarts,
+            kept: self.kept,
             client_id: self.client_id,
             granted: self.granted,
             binding: self.binding.or_else(|| standing_binding(self.app, self.valid, self.seen)),
-            published: self.unwritten == 0 && (!self.valid.confidential() || self.secret.is_some()),
+            published: self.unwritten == 0 && (!self.valid.keeps_secret() || self.secret.is_some()),
             drift: Vec::new(),
         }
     }
@@ -197,9 +282,23 @@ impl Pass<'_> {
             }
             Step::AddSecret(id) => self.add_secret(&id).await,
             Step::Renew(id) => self.renew(&id).await,
+            Step::AddNext(id) => self.add_next(&id).await,
+            Step::Keep { kept, over } => self.keep_for_rotation(kept, over).await,
+            Step::Prove { trigger, request, since } => self.prove(trigger, request, since).await,
+            Step::Complete { trigger, request } => {
+                self.complete(trigger, request);
+                Ok(())
+            }
+            Step::Replace { output, over } => self.replace(&output, over.as_ref()).await,
             Step::Publish { output, over } => self.publish(&output, over.as_ref()).await,
             Step::RemoveOutput(output) => self.remove(&output).await,
             Step::RetireSecret { id, secret } => self.retire(&id, secret).await,
+            Step::Restart(decision) => {
+                self.restarts = Some(restart::carry_out(self.app, decision, self.ctx, self.began).await);
+                Ok(())
+            }
+            Step::Federate(change) => self.federate(change).await,
+            Step::Await(finding) => Err(Halt::Because(finding)),
         }
     }
 
@@ -248,59 +347,10 @@ impl Pass<'_> {
         };
         self.keep(id, credential, &[]);
         self.say(Tone::Normal, Reason::SecretReplaced, "a new secret was added");
-        Ok(())
-    }
-
-    async fn publish(&mut self, output: &ResolvedOutput, over: Option<&Standing>) -> Result<(), Halt> {
-        let Some(id) = self.client_id.clone() else { return Err(Halt::Stale) };
-        let key = self.secret.as_ref().map(|(id, secret)| Key { id, secret });
-        let wanted = render(output, &self.valid.facts(&id), key).map_err(|error| {
-            Halt::Because(Finding::stalled(Reason::TemplateInvalid, format!("spec.outputs: {error}")))
-        })?;
-        // A new version of an immutable object has a name of its own: what stood under another is not in the way.
-        let over = over.filter(|standing| standing.name == wanted.name);
-        let written = self.ctx.kubernetes().output(self.app, &wanted, over).await;
-        let meta = written.map_err(|error| match error {
-            error if is_terminating(&error) => Halt::Stale,
-            error if is_conflict(&error) && over.is_some() => Halt::Stale,
-            error => Halt::Because(Finding::passing(
-                Reason::OutputNotWritten,
-                format!("{} could not be written: {}", wanted.name, say(&error)),
-                Retry::Backoff,
-            )),
-        })?;
-        self.ctx.owned.wrote(wanted.kind, &meta);
-        self.unwritten -= 1;
-        if self.binding.is_none() && Some(output) == primary(self.valid) {
-            self.binding = Some(wanted.name.clone());
+        if let Some(Due { trigger, request, .. }) = self.replaces.take() {
+            self.count_rotation(trigger, "published");
+            self.progress = Progress::Completed { trigger, request };
         }
-        if self.unwritten == 0 {
-            self.ctx.let_go(self.uid());
-        }
-        let note = format!("wrote {} {}", kind_name(wanted.kind), wanted.name);
-        match &mut self.made {
-            Some((.., registered)) => {
-                registered.push_str("; ");
-                registered.push_str(&note);
-            }
-            None if over.is_some() => self.say(Tone::Normal, Reason::Republished, &note),
-            None => self.say(Tone::Normal, Reason::Published, &note),
-        }
-        Ok(())
-    }
-
-    async fn remove(&self, output: &OutputRef) -> Result<(), Halt> {
-        let kubernetes = self.ctx.kubernetes();
-        self.kubernetes(kubernetes.remove_output(&self.valid.namespace, output.kind, &output.name, &output.uid).await)?;
-        self.ctx.owned.removed(self.app, output.kind, &output.name, &output.uid);
-        self.say(Tone::Normal, Reason::OutputRemoved, &format!("removed {} {}", kind_name(output.kind), output.name));
-        Ok(())
-    }
-
-    async fn retire(&mut self, id: &ClientId, secret: SecretId) -> Result<(), Halt> {
-        self.connection.client.remove_secret(id, &secret).await.map_err(|error| self.server_failed(&error))?;
-        self.say(Tone::Normal, Reason::SecretRetired, &format!("removed secret {secret} at the server"));
-        self.removed.push(secret);
         Ok(())
     }
 
@@ -329,28 +379,4 @@ fn with_times(mut current: Current, detail: Option<&Registered>) -> Current {
         current.expires_at = current.expires_at.or(known.expires_at);
     }
     current
-}
-
-/// The output that `status.binding` names: the first Secret of a confidential application, else the first.
-fn primary(valid: &Valid) -> Option<&ResolvedOutput> {
-    let secret = valid.outputs.iter().find(|output| output.kind == OutputKind::Secret);
-    secret.or(valid.outputs.first())
-}
-
-/// The object that is already there for the primary output.
-fn standing_binding(app: &ExternalApplication, valid: &Valid, seen: &Observed) -> Option<String> {
-    let primary = primary(valid)?;
-    let named = app.status.as_ref().and_then(|status| status.binding.as_ref()).map(|binding| binding.name.as_str());
-    let name = if primary.immutable { named? } else { &primary.name };
-    seen.outputs
-        .iter()
-        .find(|output| output.ours && output.kind == primary.kind && output.name == name)
-        .map(|output| output.name.clone())
-}
-
-fn kind_name(kind: OutputKind) -> &'static str {
-    match kind {
-        OutputKind::Secret => "Secret",
-        OutputKind::ConfigMap => "ConfigMap",
-    }
 }

@@ -26,10 +26,10 @@ use crate::domain::observed::{
     unsettled_intent, wants_abandon,
 };
 use crate::domain::reason::Reason;
-use crate::domain::registration::ClientId;
+use crate::domain::registration::{ClientId, ClientType};
 use crate::domain::status::{Wanted, conditions};
 use crate::domain::validate::{self, unknowable};
-use crate::server::{AuthorizationServer as _, Lane, ServerError};
+use crate::server::{AuthorizationServer as _, Federating as _, Lane, ServerError};
 
 /// One pass over an application that is being deleted.
 pub async fn depart(
@@ -154,12 +154,23 @@ async fn delete(server: &Server, id: &ClientId) -> Result<(), ServerError> {
     connection.client.delete(id).await
 }
 
-/// Removes every secret of a registration and leaves the rest.
+/// Removes every credential of a registration and leaves the rest.
 pub async fn revoke(server: &Server, id: &ClientId) -> Result<(), ServerError> {
     let connection = server.connection().ok_or(ServerError::Unreachable { what: "not connected" })?;
     let Some(actual) = connection.client.get(id, Lane::User).await? else { return Ok(()) };
     for secret in actual.secrets {
         connection.client.remove_secret(id, &secret.id).await?;
+    }
+    // What is not confidential has nothing to authenticate with, and servers refuse to be asked for it.
+    if actual.client_type == ClientType::Confidential && connection.client.capabilities().federation.is_some() {
+        let all = match connection.client.federated(id, Lane::User).await {
+            // A server without them has none to remove.
+            Err(ServerError::Unsupported { .. }) => Vec::new(),
+            all => all?,
+        };
+        for federated in all {
+            connection.client.remove_federated(id, &federated.id).await?;
+        }
     }
     Ok(())
 }

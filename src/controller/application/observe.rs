@@ -8,8 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
 
-use super::Error;
 use super::standing::Standing;
+use super::turn::{self, Turned};
+use super::{Error, restart};
 use crate::api::ExternalApplication;
 use crate::api::external_application::OutputKind;
 use crate::controller::kubernetes::is_not_found;
@@ -18,6 +19,7 @@ use crate::controller::servers::{Connection, Server, finding};
 use crate::controller::{Context, server_key};
 use crate::domain::capabilities::Secrets;
 use crate::domain::consent::{self, Namespace};
+use crate::domain::federation::{FederatedSeen, IssuerSeen};
 use crate::domain::intent::{self, Intent, READ_LAG, SHOWN_AFTER, Search};
 use crate::domain::observed::{
     LeftOver, Look, Observed, OutputRef, RegistrationSeen, ServerSeen, last_intent, look, status_client_id,
@@ -25,57 +27,70 @@ use crate::domain::observed::{
 };
 use crate::domain::outputs::{self, SeenOutput};
 use crate::domain::registration::{ClientId, Listed, Registered};
+use crate::domain::rotation;
 use crate::domain::upkeep::is_held_back;
 use crate::domain::validate::desired;
 use crate::server::{AuthorizationServer as _, Lane, ServerError};
+
+mod federation;
 
 /// How old a list may be from which the namesakes of a new registration are taken.
 const NAMESAKES: SignedDuration = SignedDuration::from_secs(10);
 
 /// Everything that the decision rests on. Gives back the application too, which is read anew where the cache could
-/// mislead: an intent without a client id is either unsettled or settled by a status that the cache does not have yet.
+/// mislead: an intent without a client id is either unsettled or settled by a status that the cache does not have yet, and
+/// a rotation that is due was perhaps carried out a moment ago.
 pub async fn observe(
     mut app: Arc<ExternalApplication>,
     server: &Server,
     ctx: &Context,
     now: Timestamp,
 ) -> Result<(Arc<ExternalApplication>, Observed), Error> {
-    if unsettled_intent(&app).is_some() {
+    if unsettled_intent(&app).is_some() || rotation::of_application(&app, now).is_some() {
         app = Arc::new(live(&app, ctx).await?);
     }
     let object = ctx.authorization_servers.get(&server.key.reference());
     let admitted = object.as_ref().is_some_and(|object| admits(object, &app, ctx));
     let seen = if object.is_none() { ServerSeen::Absent } else { server.seen() };
     let uid = app.metadata.uid.clone().unwrap_or_default();
-    let (outputs, left_over) = outputs_of(&app, ctx).await?;
+    let (outputs, left_over, keeps) = outputs_of(&app, ctx).await?;
     let suspect = ctx.is_suspect(&uid);
     // Without consent, or while suspended, the server is not even read.
     let may_look = admitted
         && matches!(seen, ServerSeen::Usable(_))
         && !app.spec.suspend
         && !object.as_ref().is_some_and(|object| object.spec.suspend);
+    let consumers = restart::observe(&app, may_look, ctx, now).await;
+    let pacing = object.as_deref().filter(|_| may_look);
+    let Turned { kept, unreadable, turn, begins } = turn::of(&app, keeps, pacing, server, ctx, now).await?;
+    let reasons = Reasons { suspect, begins: begins || consumers.rolled };
     let mut registration = if may_look {
-        registration(&app, &outputs, suspect, server, ctx, now).await
+        registration(&app, &outputs, reasons, server, ctx, now).await
     } else {
         status_client_id(&app).map_or(RegistrationSeen::None { namesakes: Vec::new() }, RegistrationSeen::Unread)
     };
-    let client_id = match &registration {
-        RegistrationSeen::Unread(id) => Some(id.clone()),
-        RegistrationSeen::Present(actual) => Some(actual.client_id.clone()),
-        _ => None,
-    };
+    let client_id = registration.client_id().cloned();
     let newcomer = newcomer(&app, client_id.as_ref());
-    let standing = newcomer.as_ref().map(|_| Standing::beside(&app, server, ctx));
-    let newcomer = standing.zip(newcomer.as_ref());
-    let possessed = match possessed(&app, &registration, &outputs, server).await {
-        Ok(possessed) => possessed,
-        Err(error) => {
-            registration = RegistrationSeen::Unreadable(finding(&error));
-            false
-        }
+    let newcomer = newcomer.as_ref().map(|id| (Standing::beside(&app, server, ctx), id));
+    let possessed = possessed(&app, &registration, &outputs, server).await.unwrap_or_else(|error| {
+        registration = RegistrationSeen::Unreadable(finding(&error));
+        false
+    });
+    let (issuer, federated) = if may_look {
+        federation::look(&app, &registration, suspect, server, ctx, now).await
+    } else {
+        <(IssuerSeen, FederatedSeen)>::default()
     };
     let observed = Observed {
         possessed,
+        issuer,
+        federated,
+        kept,
+        unreadable,
+        turn,
+        holders: consumers.holders,
+        restarts: consumers.restarts,
+        features: ctx.settings.features,
         admitted,
         seen,
         held: ctx.held(&uid, client_id.as_ref()),
@@ -133,8 +148,20 @@ pub fn admits_namespace(server: &crate::api::AuthorizationServer, name: &str, ct
     consent::admits(server, &Namespace { name, labels })
 }
 
-async fn outputs_of(app: &ExternalApplication, ctx: &Context) -> Result<(Vec<SeenOutput>, Vec<LeftOver>), Error> {
-    let owned = ctx.owned.of(app);
+/// What gives reason to ask the server beyond what the application shows.
+#[derive(Clone, Copy)]
+struct Reasons {
+    /// A sweep found a difference.
+    suspect: bool,
+    /// A rotation begins, or nobody has the secret before the current one any more.
+    begins: bool,
+}
+
+/// The objects of the application, and whether something is kept for a rotation as far as the cache shows.
+async fn outputs_of(app: &ExternalApplication, ctx: &Context) -> Result<(Vec<SeenOutput>, Vec<LeftOver>, bool), Error> {
+    let mut owned = ctx.owned.of(app);
+    let keeps = owned.values().any(|object| object.kept);
+    owned.retain(|_, object| !object.kept);
     let wanted = outputs::resolve(app);
     let named = |kind: OutputKind, name: &str| {
         wanted.iter().any(|output| !output.immutable && output.kind == kind && output.name == name)
@@ -159,21 +186,21 @@ async fn outputs_of(app: &ExternalApplication, ctx: &Context) -> Result<(Vec<See
             && wanted.iter().any(|output| output.immutable && outputs::is_version_of(&output.name, name)),
     };
     let rest = owned.iter().filter(|((kind, name), _)| !named(*kind, name)).map(left_over).collect();
-    Ok((seen, rest))
+    Ok((seen, rest, keeps))
 }
 
 async fn registration(
     app: &ExternalApplication,
     outputs: &[SeenOutput],
-    suspect: bool,
+    reasons: Reasons,
     server: &Server,
     ctx: &Context,
     now: Timestamp,
 ) -> RegistrationSeen {
     // What a sweep has found comes out of its own share of the server's budget.
     let unchanged = app.status.as_ref().is_some_and(|status| status.observed_generation == app.metadata.generation);
-    let lane = if suspect || (unchanged && is_held_back(app)) { Lane::Resync } else { Lane::User };
-    let looked = match look(app, outputs, suspect, now) {
+    let lane = if reasons.suspect || (unchanged && is_held_back(app)) { Lane::Resync } else { Lane::User };
+    let looked = match look(app, outputs, reasons.suspect, reasons.begins, now) {
         Look::Nothing => Ok(match status_client_id(app) {
             Some(id) => RegistrationSeen::Unread(id),
             None => RegistrationSeen::None { namesakes: Vec::new() },
@@ -338,10 +365,9 @@ pub async fn search_for(
 /// Whether there is an unsettled intent that was not written with the operator's credentials.
 pub fn is_unproven(app: &ExternalApplication, server: &Server) -> bool {
     let uid = app.metadata.uid.as_deref().unwrap_or_default();
-    let Some(connection) = server.connection() else { return unsettled_intent(app).is_some() };
+    let Some(intent) = unsettled_intent(app) else { return false };
     // Without credentials to make a seal with, registrations themselves say whose they are.
-    let seal = |intent: &Intent| connection.client.seal(&intent.sealed_text(uid));
-    unsettled_intent(app).is_some_and(|intent| seal(&intent).is_some_and(|seal| seal != intent.seal))
+    server.connection().is_none() || server.recognises(&intent.sealed_text(uid), &intent.seal) == Some(false)
 }
 
 /// How many applications of the namespace were there before this one. Only counted where there is a limit.

@@ -22,8 +22,12 @@ pub async fn report(app: &ExternalApplication, seen: &Observed, outcome: &Outcom
     if app.status.as_ref() == Some(&status) && !ctx.told_otherwise(uid, digest) {
         return Ok(());
     }
-    // What nothing was done for must not replace what another process has done and said meanwhile.
-    let version = matches!(outcome, Outcome::Refused { .. }).then(|| app.metadata.resource_version.clone()).flatten();
+    // What nothing was done for, or what ended because something had changed, must not replace what another process has
+    // done and said meanwhile.
+    let stale = matches!(outcome, Outcome::Failed { finding, .. } if finding.reason == Reason::Progressing);
+    // A registration that no status names yet is named, whatever has changed.
+    let cautious = (stale && made(app, outcome).is_none()) || matches!(outcome, Outcome::Refused { .. });
+    let version = cautious.then(|| app.metadata.resource_version.clone()).flatten();
     match ctx.kubernetes().status(app, &status, version.as_deref()).await {
         Err(error) if is_not_found(&error) || (is_conflict(&error) && is_another(app, ctx).await?) => {
             return match made(app, outcome) {

@@ -9,7 +9,6 @@ use crate::controller::{Context, full_name, server_key};
 use crate::domain::intent::{Intent, Twins};
 use crate::domain::observed::{status_client_id, unsettled_intent};
 use crate::domain::registration::ClientId;
-use crate::server::AuthorizationServer as _;
 
 /// Everybody else who may have registrations where one application has its own.
 pub struct Standing<'a> {
@@ -80,10 +79,7 @@ impl<'a> Standing<'a> {
     /// Whether an operator wrote this intent: anybody could write another, to have ours waited for.
     fn is_sealed(&self, app: &ExternalApplication, intent: &Intent) -> bool {
         let text = intent.sealed_text(app.metadata.uid.as_deref().unwrap_or_default());
-        let seals = |server: &Arc<Server>| {
-            server.connection().is_some_and(|own| own.client.seal(&text).as_ref() == Some(&intent.seal))
-        };
-        self.servers.iter().any(seals)
+        self.servers.iter().any(|server| server.recognises(&text, &intent.seal) == Some(true))
     }
 
     /// Those whose registrations could not be told apart from ours.

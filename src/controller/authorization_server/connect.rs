@@ -16,10 +16,12 @@ use crate::controller::Context;
 use crate::controller::application::Error;
 use crate::controller::kubernetes::text_of;
 use crate::controller::retry::spread;
+use crate::controller::servers::own::CredentialsSecret;
 use crate::controller::servers::{Connection, Server, finding};
 use crate::controller::vault::SecretVault;
 use crate::domain::capabilities::Capabilities;
 use crate::domain::observed::{Finding, Retry, ServerFacts, status_client_id};
+use crate::domain::own_credential::PREVIOUS;
 use crate::domain::reason::Reason;
 use crate::domain::registration::{Catalogue, ClientId, Endpoints, Listed};
 use crate::domain::sweep::all_vanished;
@@ -60,10 +62,19 @@ pub enum Observed {
     Trouble(Finding),
 }
 
+/// What a pass may speak to the server with.
+struct Access {
+    connection: Arc<Connection>,
+    /// Whether it is a new one. It is not for applications before its server has been asked who it is.
+    fresh: bool,
+    /// Changes when the credentials in the cluster do.
+    fingerprint: String,
+}
+
 pub async fn observe(object: &AuthorizationServer, server: &Server, ctx: &Context) -> Observed {
     let now = ctx.now();
-    let (connection, fresh) = match connection(object, server, ctx).await {
-        Ok(Ok(connection)) => connection,
+    let access = match access(object, server, ctx, now).await {
+        Ok(Ok(access)) => access,
         Ok(Err(finding)) => return Observed::Trouble(finding),
         // What was known goes on being used; without it, nobody would say why nothing happens.
         Err(error) => {
@@ -72,7 +83,7 @@ pub async fn observe(object: &AuthorizationServer, server: &Server, ctx: &Contex
         }
     };
     let uid = object.metadata.uid.as_deref().unwrap_or_default();
-    let waited_for = fresh || server.in_trouble() || server.swept_generation() != object.metadata.generation;
+    let waited_for = access.fresh || server.in_trouble() || server.swept_generation() != object.metadata.generation;
     let due = server.swept_at().is_none_or(|at| {
         Duration::try_from(now.duration_since(at)).is_ok_and(|since| since >= spread(interval(object), uid, 0))
     });
@@ -80,15 +91,15 @@ pub async fn observe(object: &AuthorizationServer, server: &Server, ctx: &Contex
         return Observed::NotDue;
     }
     let lane = if waited_for { Lane::User } else { Lane::Resync };
-    match ask(server, &connection, lane, now).await {
-        Ok(asked) => {
+    match ask_with_any(object, server, access, lane, now).await {
+        Ok((connection, asked)) => {
             if let Some(finding) = another_organization(object, &asked) {
                 return Observed::Trouble(finding);
             }
             if let Some(finding) = another_database(object, server, &asked, ctx) {
                 return Observed::Trouble(finding);
             }
-            server.connect(connection);
+            server.connect(&connection);
             server.swept(now, object.metadata.generation);
             ctx.metrics.last_sweep.get_or_create(&ServerLabel { server: server.key.to_string() }).set(seconds(now));
             Observed::Asked(Box::new(asked))
@@ -104,8 +115,41 @@ pub async fn observe(object: &AuthorizationServer, server: &Server, ctx: &Contex
     }
 }
 
+/// Asks with the credentials that are in the cluster. Where the server refuses them, and those that were known before still
+/// work at the same place, these go on being used: a mistake in a Secret stops nobody, and is told of.
+async fn ask_with_any(
+    object: &AuthorizationServer,
+    server: &Server,
+    access: Access,
+    lane: Lane,
+    now: Timestamp,
+) -> Result<(Arc<Connection>, Asked), ServerError> {
+    let asked = ask(server, &access.connection, lane, now).await;
+    let known = server.connection().filter(|known| access.fresh && known.place == access.connection.place);
+    match (asked, known) {
+        (Err(ServerError::Unauthorized), Some(known)) => {
+            let asked = ask(server, &known, lane, now).await?;
+            let name = object.spec.credentials_ref.as_ref().map_or("", |reference| reference.name.as_str());
+            let message = format!(
+                "the server refuses the credentials that Secret {name} holds now; those that it held before still work and go on being used: correct the Secret"
+            );
+            let finding = Finding::stalled(Reason::CredentialsRefused, message).looked_at_again();
+            server.own.refuse(&access.fingerprint, now, finding);
+            Ok((known, asked))
+        }
+        (asked, _) => {
+            let asked = asked?;
+            // A connection that is used because others were refused says nothing of those.
+            if access.connection.fingerprint == access.fingerprint {
+                server.own.accept();
+            }
+            Ok((access.connection, asked))
+        }
+    }
+}
+
 #[allow(clippy::cast_precision_loss, reason = "seconds fit a float for longer than anyone waits")]
-fn seconds(time: Timestamp) -> f64 {
+pub fn seconds(time: Timestamp) -> f64 {
     time.as_second() as f64
 }
 
@@ -159,34 +203,40 @@ fn another_database(object: &AuthorizationServer, server: &Server, asked: &Asked
     })
 }
 
-/// The connection that spec, credentials and certificates ask for, and whether it is a new one. A new one is not for
-/// applications before its server has been asked who it is.
-async fn connection(
+/// The connection that spec, credentials and certificates ask for. Credentials that were refused a moment ago are not tried
+/// again at once, while those before them work.
+async fn access(
     object: &AuthorizationServer,
     server: &Server,
     ctx: &Context,
-) -> Result<Result<(Arc<Connection>, bool), Finding>, Error> {
+    now: Timestamp,
+) -> Result<Result<Access, Finding>, Error> {
     let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
     let known = server.connection();
-    let credentials = match credentials(object, namespace, ctx).await? {
+    let going_on = |connection: Arc<Connection>, fingerprint| Access { connection, fresh: false, fingerprint };
+    let credentials = match credentials(object, namespace, server, ctx).await? {
         Ok(credentials) => credentials,
         // While everything in the namespace is being deleted, what still has to be deleted at the server goes on with
         // the credentials that are known.
         Err(finding) => {
             let leaving = known.filter(|_| object.metadata.deletion_timestamp.is_some());
-            return Ok(leaving.map(|connection| (connection, false)).ok_or(finding));
+            return Ok(leaving.map(|known| going_on(known, String::new())).ok_or(finding));
         }
     };
-    let ca = match certificates(object, namespace, ctx).await? {
+    let ca = match certificates(object, namespace, server, ctx).await? {
         Ok(ca) => ca,
         Err(finding) => return Ok(Err(finding)),
     };
-    let fingerprint = fingerprint(object, &credentials, ca.as_deref());
-    if let Some(connection) = known.filter(|connection| connection.fingerprint == fingerprint) {
-        return Ok(Ok((connection, false)));
+    let (place, fingerprint) = fingerprints(object, &credentials, ca.as_deref());
+    let refused = server.own.was_refused(&fingerprint, now);
+    if let Some(known) = known.filter(|known| known.fingerprint == fingerprint || (refused && known.place == place)) {
+        return Ok(Ok(going_on(known, fingerprint)));
     }
     let client = build(object, server, ctx, credentials, ca);
-    Ok(client.map(|client| (Arc::new(Connection { client, fingerprint }), true)))
+    Ok(client.map(|client| {
+        let connection = Arc::new(Connection { client, place, fingerprint: fingerprint.clone() });
+        Access { connection, fresh: true, fingerprint }
+    }))
 }
 
 fn build(
@@ -236,11 +286,17 @@ fn unusable_spec(object: &AuthorizationServer, unusable: &Unusable) -> Finding {
 async fn credentials(
     object: &AuthorizationServer,
     namespace: &str,
+    server: &Server,
     ctx: &Context,
 ) -> Result<Result<Credentials, Finding>, Error> {
-    let Some(reference) = &object.spec.credentials_ref else { return Ok(Ok(Credentials::default())) };
+    let Some(reference) = &object.spec.credentials_ref else {
+        server.own.read(None);
+        return Ok(Ok(Credentials::default()));
+    };
     let name = &reference.name;
-    let Some(secret) = Api::<Secret>::namespaced(ctx.client.clone(), namespace).get_opt(name).await? else {
+    let secret = Api::<Secret>::namespaced(ctx.client.clone(), namespace).get_opt(name).await?;
+    server.own.read(secret.as_ref().map(CredentialsSecret::of));
+    let Some(secret) = secret else {
         let message = format!(
             "spec.credentialsRef: there is no Secret {name} in namespace {namespace}: create it with the operator's own credentials"
         );
@@ -252,10 +308,12 @@ async fn credentials(
 async fn certificates(
     object: &AuthorizationServer,
     namespace: &str,
+    server: &Server,
     ctx: &Context,
 ) -> Result<Result<Option<Vec<u8>>, Finding>, Error> {
     let Some(reference) = &object.spec.ca_ref else { return Ok(Ok(None)) };
     let map = Api::<ConfigMap>::namespaced(ctx.client.clone(), namespace).get_opt(&reference.name).await?;
+    server.own.read_certificates(map.as_ref().and_then(|map| map.metadata.resource_version.clone()));
     let text = map.and_then(|map| map.data).and_then(|mut data: BTreeMap<String, String>| data.remove(&reference.key));
     Ok(match text {
         Some(pem) if pem.contains("-----BEGIN CERTIFICATE-----") => Ok(Some(pem.into_bytes())),
@@ -274,21 +332,24 @@ fn invalid_ca(what: &str) -> Finding {
     Finding::stalled(Reason::CaInvalid, format!("spec.caRef: {what}")).looked_at_again()
 }
 
-/// Tells one set of connection parameters from another without keeping the secret.
-fn fingerprint(object: &AuthorizationServer, credentials: &Credentials, ca: Option<&[u8]>) -> String {
+/// Tells one set of connection parameters from another without keeping the secret: of the place alone, and with the
+/// credentials that are used there.
+fn fingerprints(object: &AuthorizationServer, credentials: &Credentials, ca: Option<&[u8]>) -> (String, String) {
     let mut hash = Sha256::new();
-    let mut part = |part: &[u8]| {
+    let part = |hash: &mut Sha256, part: &[u8]| {
         hash.update(part.len().to_be_bytes());
         hash.update(part);
     };
     let spec = &object.spec;
-    part(&serde_json::to_vec(&(&spec.uipath, &spec.hydra, &spec.keycloak, &spec.registration)).unwrap_or_default());
-    part(ca.unwrap_or_default());
-    for (key, value) in &credentials.0 {
-        part(key.as_bytes());
-        part(value.expose_secret().trim().as_bytes());
+    let kind = serde_json::to_vec(&(&spec.uipath, &spec.hydra, &spec.keycloak, &spec.registration));
+    part(&mut hash, &kind.unwrap_or_default());
+    part(&mut hash, ca.unwrap_or_default());
+    let place = crate::domain::hex(&hash.clone().finalize());
+    for (key, value) in credentials.0.iter().filter(|(key, _)| *key != PREVIOUS) {
+        part(&mut hash, key.as_bytes());
+        part(&mut hash, value.expose_secret().trim().as_bytes());
     }
-    crate::domain::hex(&hash.finalize())
+    (place, crate::domain::hex(&hash.finalize()))
 }
 
 /// Counts the requests to one server.

@@ -59,6 +59,7 @@ pub async fn depart(
             drifted: 0,
             finding: Some(&finding),
             swept_at: server.swept_at(),
+            credential: None,
         };
         report::tell(object, &pass, ctx).await?;
         let uid = object.metadata.uid.as_deref().unwrap_or_default();

@@ -8,6 +8,7 @@ use crate::controller::events::Tone;
 use crate::controller::kubernetes::is_not_found;
 use crate::controller::servers::Server;
 use crate::domain::observed::Finding;
+use crate::domain::own_credential::report::Told;
 use crate::domain::reason::Reason;
 use crate::domain::server_status::{ServerPass, server as status_of};
 use crate::metrics::Ended;
@@ -16,6 +17,7 @@ pub async fn report(
     object: &AuthorizationServer,
     server: &Server,
     observed: &Observed,
+    credential: Option<&Told>,
     ctx: &Context,
 ) -> Result<(), Error> {
     super::catalogue::tell_all(object, ctx).await?;
@@ -38,6 +40,7 @@ pub async fn report(
         drifted,
         finding,
         swept_at: server.swept_at(),
+        credential,
     };
     tell(object, &pass, ctx).await
 }

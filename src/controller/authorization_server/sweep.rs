@@ -6,18 +6,21 @@ use std::sync::{Arc, PoisonError};
 use jiff::SignedDuration;
 
 use super::Asked;
-use crate::api::{ExternalApplication, RoleAssignment};
+use crate::api::external_application::{CredentialKind, CredentialStatus, FieldDifference};
+use crate::api::{ExternalApplication, ExternalApplicationStatus, RoleAssignment};
 use crate::controller::Context;
 use crate::controller::application::{admits, contradicted};
-use crate::controller::servers::Server;
+use crate::controller::servers::{Connection, Server};
 use crate::domain::credentials::marker;
 use crate::domain::difference::{between, observed};
 use crate::domain::observed::{observes, status_client_id};
 use crate::domain::registration::{ClientId, Registered, SecretInfo};
-use crate::domain::sweep::{Compared, Swept, due, due_for_comparison, suspects};
+use crate::domain::sweep::{Compared, READS, Swept, due, due_for_comparison, suspects};
 use crate::domain::upkeep::is_held_back;
 use crate::domain::validate::desired;
 use crate::server::{AuthorizationServer as _, Lane, ServerError};
+
+mod federation;
 
 /// How long one sweep reads: the rest comes in the next.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(12);
@@ -52,7 +55,11 @@ pub async fn sweep(server: &Server, asked: &Asked, ctx: &Context) {
     for app in suspects(&by_list, &asked.list) {
         wake(&app, ctx);
     }
-    read_some(server, asked, &unread, ctx).await;
+    let Some(connection) = server.connection() else { return };
+    // A row does not tell of federated credentials.
+    let mut read = unread;
+    read.extend(by_row.into_iter().filter(|(_, app)| federation::are_read(app, &connection)));
+    read_some(server, &connection, asked, &told, &read, ctx).await;
 }
 
 /// Has assignments compared with their tenants. They share what is read, and take turns where that is too much. One that
@@ -84,8 +91,14 @@ fn consented(app: &ExternalApplication, server: &Server, ctx: &Context) -> bool 
     ctx.authorization_servers.get(&server.key.reference()).is_some_and(|object| admits(&object, app, ctx))
 }
 
-async fn read_some(server: &Server, asked: &Asked, watched: &[(ClientId, Arc<ExternalApplication>)], ctx: &Context) {
-    let Some(connection) = server.connection() else { return };
+async fn read_some(
+    server: &Server,
+    connection: &Connection,
+    asked: &Asked,
+    told: &BTreeMap<&ClientId, &Registered>,
+    watched: &[(ClientId, Arc<ExternalApplication>)],
+    ctx: &Context,
+) {
     let by_id: BTreeMap<&ClientId, &Arc<ExternalApplication>> = watched.iter().map(|(id, app)| (id, app)).collect();
     let ids: Vec<ClientId> = by_id.keys().map(|id| (*id).clone()).collect();
     let turn = {
@@ -93,22 +106,33 @@ async fn read_some(server: &Server, asked: &Asked, watched: &[(ClientId, Arc<Ext
         read_at.retain(|id, _| by_id.contains_key(id));
         due(&ids, &read_at)
     };
-    let began = ctx.now();
+    let (began, mut reads) = (ctx.now(), 0);
     for id in turn {
-        if ctx.now().duration_since(began) > PATIENCE {
+        if reads >= READS || ctx.now().duration_since(began) > PATIENCE {
             return;
         }
+        let Some(app) = by_id.get(&id) else { continue };
         // Refused when only the people's share of the budget is left, or when the server has trouble: the next sweep
         // goes on where this one ended.
-        let actual = match connection.client.get(&id, Lane::Resync).await {
-            Ok(actual) => actual,
-            // This one alone: it says so itself, and the others are read.
-            Err(ServerError::OutOfReach { .. } | ServerError::Unsupported { .. }) => None,
-            Err(_) => return,
-        };
-        server.read_at.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), asked.at);
-        let Some(app) = by_id.get(&id) else { continue };
-        if actual.is_none_or(|actual| differs(app, &actual)) {
+        let mut differs = false;
+        if !told.contains_key(&id) {
+            reads += 1;
+            differs = match connection.client.get(&id, Lane::Resync).await {
+                Ok(actual) => actual.is_none_or(|actual| self::differs(app, &actual)),
+                // This one alone: it says so itself, and the others are read.
+                Err(ServerError::OutOfReach { .. } | ServerError::Unsupported { .. }) => true,
+                Err(_) => return,
+            };
+        }
+        if !differs && federation::are_read(app, connection) {
+            reads += 1;
+            differs = match federation::differ(app, &id, connection, ctx).await {
+                Ok(differs) => differs,
+                Err(_) => return,
+            };
+        }
+        server.read_at.lock().unwrap_or_else(PoisonError::into_inner).insert(id, asked.at);
+        if differs {
             wake(app, ctx);
         }
     }
@@ -118,12 +142,16 @@ fn differs(app: &ExternalApplication, actual: &Registered) -> bool {
     let compare = if observes(app) { observed } else { between };
     let differences = compare(&desired(app), actual);
     let status = app.status.as_ref();
-    let news = status.is_none_or(|status| status.drift != differences);
+    let told = |status: &ExternalApplicationStatus| -> Vec<FieldDifference> {
+        status.drift.iter().filter(|difference| difference.field != federation::FIELD).cloned().collect()
+    };
+    let news = status.is_none_or(|status| told(status) != differences);
     if observes(app) {
         return news;
     }
-    let lost = |credential: &crate::api::external_application::CredentialStatus| {
-        !actual.secrets.iter().any(|secret| secret.id.as_str() == credential.id)
+    let lost = |credential: &CredentialStatus| {
+        credential.kind == CredentialKind::Secret
+            && !actual.secrets.iter().any(|secret| secret.id.as_str() == credential.id)
     };
     // One that we added and that nobody knows of any more: its value was lost, or another process was faster.
     let marker = marker(app.metadata.uid.as_deref().unwrap_or_default());

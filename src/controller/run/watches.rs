@@ -1,11 +1,13 @@
 //! What is watched, and who is woken by it. Every event is taken into its store first.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use futures::StreamExt;
 use futures::channel::mpsc::unbounded;
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{self, ObjectRef};
@@ -16,6 +18,8 @@ use super::Spawner;
 use crate::api::external_application::OutputKind;
 use crate::api::{ApiResource, AuthorizationServer, ExternalApplication, RoleAssignment};
 use crate::controller::changes::{self, Changes};
+use crate::controller::consumers::PodUse;
+use crate::controller::references::References;
 use crate::controller::servers::ServerKey;
 use crate::controller::watch::{Watching, drive};
 use crate::controller::{Context, authorization_server, presence, role_assignment};
@@ -64,8 +68,10 @@ pub fn servers(
 ) {
     let events = watching.namespaced::<AuthorizationServer>("AuthorizationServer", &watcher::Config::default());
     let shared = context.clone();
-    let mut changes = Changes::new(changes::acted_on);
+    let mut changes = Changes::new(authorization_server::acted_on);
+    let mut references = References::new(context.clone(), watching.clone(), spawn.tasks.clone(), spawn.stop.clone());
     let each = move |event: &Event<AuthorizationServer>| {
+        references.take(event);
         for reference in changes.take(event) {
             let namespace = reference.namespace.unwrap_or_default();
             shared.wake_server(&ServerKey { namespace, name: reference.name });
@@ -129,6 +135,9 @@ pub fn secondary(
     resources: reflector::store::Writer<ApiResource>,
     namespaces: reflector::store::Writer<PartialObjectMeta<Namespace>>,
 ) {
+    if context.settings.features.watch_consumers {
+        consumers(spawn, watching, context);
+    }
     let config = watcher::Config::default();
     let ours = watcher::Config::default().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
     let secrets: Stream<PartialObjectMeta<Secret>> = watching.namespaced("Secret", &ours);
@@ -150,6 +159,36 @@ pub fn secondary(
         }
     };
     spawn.until_stopped("namespaces", filled(namespaces, watching.cluster("Namespace", &config), each));
+}
+
+/// How long changes of pods are gathered before an application is told: what a rollout is made of comes in swarms, and the
+/// workload says a moment later what its pods did.
+const GATHERING: Duration = Duration::from_secs(2);
+
+/// The pods that use Secrets.
+fn consumers(spawn: &Spawner<'_>, watching: &Watching, context: &Arc<Context>) {
+    let events: Stream<PodUse> = watching.namespaced("Pod", &watcher::Config::default());
+    let shared = context.clone();
+    let (tell, mut told) = unbounded();
+    let each = move |event: &Event<PodUse>| {
+        for app in shared.consumers.take(event) {
+            let _ = tell.unbounded_send(app);
+        }
+    };
+    spawn.until_stopped("pods", drive(events, each));
+    let shared = context.clone();
+    spawn.until_stopped("consumers", async move {
+        while let Some(first) = told.next().await {
+            tokio::time::sleep(GATHERING).await;
+            let mut apps = HashSet::from([first]);
+            while let Some(Some(more)) = told.next().now_or_never() {
+                apps.insert(more);
+            }
+            for app in apps {
+                shared.wake(Some(app));
+            }
+        }
+    });
 }
 
 async fn owned<K>(events: Stream<PartialObjectMeta<K>>, kind: OutputKind, context: Arc<Context>)

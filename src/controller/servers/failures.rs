@@ -33,6 +33,7 @@ pub fn finding(error: &ServerError) -> Finding {
         | ServerError::NotFound
         | ServerError::Conflict { .. }
         | ServerError::Unrecorded { .. }
+        | ServerError::NotYet { .. }
         | ServerError::RateLimited { retry_after: None }
         | ServerError::Failed { .. }
         | ServerError::Unintelligible { .. } => Finding::passing(reason, message, Retry::Backoff),

@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 
 use super::*;
+use crate::api::external_application::CredentialState;
 use crate::domain::credentials::{RETIREMENT, marker};
 use crate::domain::fixtures::{
     NOON, app, guarded, intent, observed, published, registered, secret_info, seen_output, settled, valid, with_intent,
@@ -14,7 +15,9 @@ use crate::domain::outputs::{CLIENT_ID, Content};
 use crate::domain::registration::SecretInfo;
 use crate::domain::validate::validate;
 
+mod consuming;
 mod objects;
+mod rotating;
 
 const ME: Circumstances<'static> = Circumstances { identity: "me", now: NOON };
 
@@ -43,11 +46,25 @@ fn said(step: &Step) -> String {
             format!("update {id}: {}", fields.join(", "))
         }
         Step::AddSecret(id) => format!("add secret to {id}"),
+        Step::AddNext(id) => format!("add the next secret to {id}"),
+        Step::Keep { kept, over } => {
+            let id = |secret: &Option<crate::domain::rotation::kept::Secret>| {
+                secret.as_ref().map_or("?".to_owned(), |secret| secret.id.to_string())
+            };
+            let over = if over.is_some() { " over what was kept" } else { "" };
+            format!("keep {} and {}{over}", id(&kept.next), id(&kept.previous))
+        }
+        Step::Prove { trigger, .. } => format!("prove ({})", trigger.as_str()),
+        Step::Complete { trigger, .. } => format!("complete ({})", trigger.as_str()),
+        Step::Replace { output, .. } => format!("replace in {}", output.name),
         Step::Renew(id) => format!("renew the secret of {id}"),
         Step::Publish { output, over: None } => format!("publish {}", output.name),
         Step::Publish { output, over: Some(standing) } => format!("publish {} over {}", output.name, standing.uid),
         Step::RemoveOutput(output) => format!("remove {}", output.name),
         Step::RetireSecret { id, secret } => format!("retire secret {secret} of {id}"),
+        Step::Restart(decision) => format!("restart: {:?}", decision.next),
+        Step::Federate(change) => format!("federate {change:?}"),
+        Step::Await(finding) => format!("wait: {}", finding.message),
     }
 }
 
@@ -255,7 +272,7 @@ fn an_object_that_names_a_registration_from_before_the_create_proves_nothing() {
     let seen = observed().output(published(&app(), "id-8", "1"));
     let Some(Step::RecordIntent(intent)) = decide(&app(), &seen).steps.into_iter().next() else { panic!("an intent") };
     assert_eq!(intent.known, [ClientId::new("id-8")]);
-    assert!(matches!(look(&with_intent(app(), &intent), &seen.outputs, false, NOON), Look::Search(_)));
+    assert!(matches!(look(&with_intent(app(), &intent), &seen.outputs, false, false, NOON), Look::Search(_)));
 }
 
 #[test]

@@ -7,14 +7,18 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::*;
 use crate::api::PENDING;
-use crate::domain::credentials::{self, Current, marker};
+use crate::domain::credentials::{self, Current, Left, marker};
 use crate::domain::fixtures::NOON;
 use crate::domain::observed::{FINALIZER, Finding, Retry, observes, status_client_id};
 use crate::domain::reason::Reason;
 use crate::domain::registration::{Desired, Mark, SecretInfo};
+use crate::domain::rotation::kept::SeenKept;
 use crate::domain::status::{Achieved, Outcome, application};
 use crate::domain::validate::validate;
 
+mod publishing;
+mod reporting;
+mod rotating;
 mod seeing;
 
 /// A registration, the values of its secrets, and whether one of our creates made it.
@@ -69,6 +73,11 @@ pub struct World {
     /// Everything that was ever published.
     pub backup: Vec<((OutputKind, String), Object)>,
     held: Option<(ClientId, SecretId, String)>,
+    pub kept: Option<SeenKept>,
+    /// Until when the token endpoint refuses secrets that were made since.
+    pub lags: Option<(Timestamp, Timestamp)>,
+    /// Whether a secret was published in haste.
+    unproven: bool,
     identity: String,
     count: u32,
     /// Whether passes look closely at the registration.
@@ -85,6 +94,15 @@ struct Pass<'a> {
     current: Option<Current>,
     removed: Vec<SecretId>,
     unwritten: usize,
+    replacing: usize,
+    accepted: Option<Current>,
+    wrote: BTreeMap<(OutputKind, String), (String, String)>,
+    next: Option<(SecretId, String)>,
+    kept: Option<SeenKept>,
+    progress: Progress,
+    replaces: Option<Due>,
+    /// Whether the rest of the plan has time.
+    not_yet: bool,
 }
 
 impl World {
@@ -97,6 +115,9 @@ impl World {
             objects: BTreeMap::new(),
             backup: Vec::new(),
             held: None,
+            kept: None,
+            lags: None,
+            unproven: false,
             identity: "me-0".into(),
             count: 0,
             suspect: true,
@@ -171,29 +192,13 @@ impl World {
         registration.values.remove(secret);
     }
 
-    /// A ConfigMap or Secret of someone else.
-    pub fn add_foreign_object(&mut self, kind: OutputKind, name: &str) {
-        let object = Object {
-            uid: format!("foreign-{name}"),
-            version: "1".into(),
-            ours: false,
-            data: [("client-secret".to_owned(), "theirs".to_owned())].into(),
-            labels: BTreeMap::new(),
-            annotations: BTreeMap::new(),
-        };
-        self.objects.entry((kind, name.into())).or_insert(object);
-    }
-
     /// Whether some object of ours carries a secret that the server takes.
     pub fn authenticates(&self) -> bool {
         let uid = self.app.metadata.uid.as_deref().unwrap_or_default();
         self.objects.iter().any(|((kind, name), object)| {
             let seen = object.seen(*kind, name);
             let secret = seen.client_id().and_then(|id| Some((seen.intact_secret(uid, &id)?, id)));
-            secret.is_some_and(|((secret, value), id)| {
-                self.registrations.get(&id).and_then(|known| known.values.get(&secret)).map(String::as_str)
-                    == Some(value.expose())
-            })
+            secret.is_some_and(|((secret, value), id)| self.accepts(&id, &secret, value.expose()))
         })
     }
 
@@ -210,15 +215,23 @@ impl World {
         };
         let identity = self.identity.clone();
         let plan = plan(&self.app, &valid, &seen, Circumstances { identity: &identity, now: self.now });
-        let Plan { steps, client_id, secret, strays, drift } = plan;
+        let Plan { steps, client_id, secret, strays, drift, progress, replaces } = plan;
         let planned = steps.len();
         let mut pass = Pass {
             valid: &valid,
             client_id,
-            current: secret.as_ref().map(|(id, _)| Current { id: id.clone(), created_at: None, expires_at: None }),
+            current: secret.as_ref().map(|(id, _)| Current::known_as(id.clone())),
             secret,
             removed: Vec::new(),
             unwritten: steps.iter().filter(|step| matches!(step, Step::Publish { .. })).count(),
+            replacing: steps.iter().filter(|step| matches!(step, Step::Replace { .. })).count(),
+            accepted: None,
+            wrote: BTreeMap::new(),
+            next: None,
+            kept: self.kept.clone(),
+            progress,
+            replaces,
+            not_yet: false,
         };
         let mut halted = None;
         for (index, step) in steps.into_iter().enumerate() {
@@ -230,6 +243,9 @@ impl World {
                 break;
             }
             self.guarded_step(&mut pass, step);
+            if pass.not_yet {
+                break;
+            }
         }
         if matches!(halted, Some(Cut::Crash | Cut::CrashAfterEffect)) {
             self.restart();
@@ -242,6 +258,7 @@ impl World {
             Some(_) => Outcome::Failed { valid: Box::new(valid), achieved, finding: finding() },
         };
         self.app.status = application(&self.app, &seen, &outcome, self.now);
+        self.tidy(&outcome);
         Ok(planned)
     }
 
@@ -249,8 +266,10 @@ impl World {
     fn guarded_step(&mut self, pass: &mut Pass<'_>, step: Step) {
         let (could, before) = (self.authenticates(), observes(&self.app).then(|| self.registrations.clone()));
         let what = format!("{step:?}");
+        // Where there is room for one, a rotation ends the old one before the new one can be published.
+        let gap = matches!(step, Step::AddSecret(_)) && pass.replaces.is_some();
         self.step(pass, step);
-        assert!(!could || self.authenticates(), "nothing authenticates any more after {what}");
+        assert!(!could || gap || self.unproven || self.authenticates(), "nothing authenticates any more after {what}");
         assert!(before.is_none_or(|before| before == self.registrations), "Observe changed the server by {what}");
     }
 
@@ -269,6 +288,14 @@ impl World {
                     current: None,
                     removed: Vec::new(),
                     unwritten: pass.unwritten,
+                    replacing: pass.replacing,
+                    accepted: pass.accepted.clone(),
+                    wrote: pass.wrote.clone(),
+                    next: pass.next.clone(),
+                    kept: pass.kept.clone(),
+                    progress: Progress::Rest,
+                    replaces: pass.replaces.clone(),
+                    not_yet: false,
                 };
                 let held = self.held.clone();
                 self.guarded_step(&mut unaware, step);
@@ -279,6 +306,7 @@ impl World {
 
     fn step(&mut self, pass: &mut Pass<'_>, step: Step) {
         match step {
+            Step::Restart(decision) => panic!("nobody asks for restarts here: {decision:?}"),
             Step::Guard => self.guard(),
             Step::RecordIntent(intent) => {
                 self.guard();
@@ -313,61 +341,25 @@ impl World {
                 }
                 let (secret, value) = self.add_secret(&id, Some(&marker(&pass.valid.uid)));
                 self.keep(pass, &id, secret, value);
+                if let Some(Due { trigger, request, .. }) = pass.replaces.take() {
+                    pass.progress = Progress::Completed { trigger, request };
+                }
             }
+            Step::AddNext(_)
+            | Step::Keep { .. }
+            | Step::Prove { .. }
+            | Step::Replace { .. }
+            | Step::Complete { .. } => self.rotate(pass, step),
             Step::Publish { output, over } => self.publish(pass, &output, over.as_ref()),
             Step::RemoveOutput(output) => {
                 let gone = self.objects.remove(&(output.kind, output.name)).expect("an object that was seen");
                 assert!(gone.ours && gone.uid == output.uid, "removed an object of others");
             }
+            Step::Federate(_) | Step::Await(_) => {}
             Step::RetireSecret { id, secret } => {
                 self.remove_secret(&id, &secret);
                 pass.removed.push(secret);
             }
-        }
-    }
-
-    fn guard(&mut self) {
-        self.app.metadata.finalizers = Some(vec![FINALIZER.into()]);
-    }
-
-    fn keep(&mut self, pass: &mut Pass<'_>, id: &ClientId, secret: SecretId, value: String) {
-        pass.current = Some(Current { id: secret.clone(), created_at: Some(self.now), expires_at: None });
-        pass.secret = Some((secret.clone(), ClientSecret::new(&value)));
-        self.held = Some((id.clone(), secret, value));
-    }
-
-    fn publish(&mut self, pass: &mut Pass<'_>, output: &ResolvedOutput, over: Option<&Standing>) {
-        let id = pass.client_id.clone().expect("published after there is a registration");
-        let key = pass.secret.as_ref().map(|(id, secret)| Key { id, secret });
-        let rendered = render(output, &pass.valid.facts(&id), key).expect("rendered");
-        let place = (rendered.kind, rendered.name.clone());
-        if let Some(there) = self.objects.get(&place) {
-            assert!(there.ours, "wrote over an object of others");
-            let over = over.map(|over| (over.uid.as_str(), over.resource_version.as_str()));
-            assert_eq!(over, Some((there.uid.as_str(), there.version.as_str())), "wrote over what was not read");
-        }
-        let uid = self.objects.get(&place).map_or_else(|| format!("uid-{}", self.count), |there| there.uid.clone());
-        let version = self.next().to_string();
-        let object = Object::written(rendered, uid, version);
-        self.backup.push((place.clone(), object.clone()));
-        self.objects.insert(place, object);
-        pass.unwritten -= 1;
-        if pass.unwritten == 0 {
-            self.held = None;
-        }
-    }
-
-    fn achieved(&self, pass: Pass<'_>, strays: &[SecretId], drift: Vec<FieldDifference>) -> Achieved {
-        let same = status_client_id(&self.app) == pass.client_id;
-        let old = self.app.status.as_ref().map_or(&[][..], |status| &status.credentials);
-        let old = if same || pass.client_id.is_none() { old } else { &[] };
-        Achieved {
-            credentials: credentials::after(old, pass.current.as_ref(), &pass.removed, strays, self.now),
-            client_id: pass.client_id,
-            granted: None,
-            binding: None,
-            published: pass.unwritten == 0,
-            drift,
         }
     }
 }

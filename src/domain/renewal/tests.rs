@@ -21,6 +21,9 @@ fn credential(created: i64, expires: Option<i64>, state: CredentialState) -> Cre
         state,
         created_at: Some(whole(after(created))),
         expires_at: expires.map(|hours| whole(after(hours))),
+        name: None,
+        verified_at: None,
+        pods: None,
     }
 }
 
@@ -77,10 +80,14 @@ fn a_secret_that_ends_is_renewed_by_an_update_where_no_other_can_be_made() {
     let renews = |(steps, _): (Vec<Step>, _)| steps.contains(&Step::Renew(ClientId::new("id")));
     assert!(!renews(steps(fixed, after(1))), "too early");
     assert!(renews(steps(fixed, after(2))));
-    let (other, _) = steps(facts().capabilities, after(2));
-    assert!(other.contains(&Step::AddSecret(ClientId::new("id"))), "elsewhere another one is made: {other:?}");
-    let (early, _) = steps(facts().capabilities, after(1));
-    assert!(!early.contains(&Step::AddSecret(ClientId::new("id"))), "too early");
+    let id = || ClientId::new("id");
+    let one = Capabilities { secrets: Secrets::One, ..facts().capabilities };
+    for (capabilities, step) in [(facts().capabilities, Step::AddNext(id())), (one, Step::AddSecret(id()))] {
+        let (other, _) = steps(capabilities, after(2));
+        assert!(other.contains(&step), "elsewhere another one is made: {other:?}");
+        let (early, _) = steps(capabilities, after(1));
+        assert!(!early.contains(&step), "too early");
+    }
 }
 
 #[test]

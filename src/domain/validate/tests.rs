@@ -198,7 +198,7 @@ fn an_adoption_gives_a_namespace_no_scope_that_it_may_not_ask_for() {
 fn an_ambiguity_can_be_settled_by_adoption_even_while_the_status_names_the_replaced_one() {
     let replacing = Intent { replaces: Some(ClientId::new("id-8")), ..intent() };
     let app = with_intent(settled(adopting("id-9"), "id-8", "1"), &replacing);
-    assert_eq!(look(&app, &[], false, NOON), Look::Detail(ClientId::new("id-9")));
+    assert_eq!(look(&app, &[], false, false, NOON), Look::Detail(ClientId::new("id-9")));
     assert!(accepted(&app, &observed().present(registered("id-9"))));
 }
 

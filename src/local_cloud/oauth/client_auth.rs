@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::federated;
 use super::form::Form;
 use super::refusal::{Failure, Refusal};
 use crate::local_cloud::cloud::{Cloud, SeenClient};
@@ -17,6 +18,20 @@ use crate::local_cloud::store::applications::{self, Client};
 struct Presented {
     client_id: String,
     secret: Option<SecretString>,
+}
+
+/// Finds out which client asks for a token for itself: like [`authenticated`], or by a token of somebody else's.
+pub async fn authenticated_for_itself(
+    cloud: &Cloud,
+    seen: &SeenClient,
+    headers: &HeaderMap,
+    form: &Form,
+) -> Result<Client, Failure> {
+    if !federated::is_presented(form) {
+        return authenticated(cloud, seen, headers, form).await;
+    }
+    require_one_way(headers, form)?;
+    federated::authenticated(cloud, seen, form).await
 }
 
 /// Finds out which client sent a request, and notes it for the access log.
@@ -36,8 +51,30 @@ pub async fn authenticated(
     Ok(client)
 }
 
-/// Reads the credentials from the `Authorization` header or from the body; from both is a contradiction.
+/// The secret in a token request, whoever's it is.
+pub fn presented_secret(headers: &HeaderMap, body: &[u8]) -> Option<SecretString> {
+    presented(headers, &Form::read(body).ok()?).ok()?.secret
+}
+
+/// Refuses a request that authenticates in more than one way: by the `Authorization` header, by a secret in the body, by
+/// an assertion.
+fn require_one_way(headers: &HeaderMap, form: &Form) -> Result<(), Refusal> {
+    let ways = [
+        headers.contains_key(header::AUTHORIZATION),
+        form.get("client_secret").is_some(),
+        federated::is_presented(form),
+    ];
+    let taken = ways.iter().filter(|way| **way).count();
+    if taken > 1 { Err(Refusal::malformed("A client authenticates in one way only")) } else { Ok(()) }
+}
+
+/// Reads the credentials from the `Authorization` header or from the body.
 fn presented(headers: &HeaderMap, form: &Form) -> Result<Presented, Refusal> {
+    require_one_way(headers, form)?;
+    if federated::is_presented(form) {
+        // It proves who asks for a token for itself, and nothing elsewhere.
+        return Err(Refusal::InvalidClient { by_header: false });
+    }
     let in_body = form.get("client_id");
     let mut header = headers.get_all(header::AUTHORIZATION).iter();
     let Some(first) = header.next() else {
@@ -46,7 +83,7 @@ fn presented(headers: &HeaderMap, form: &Form) -> Result<Presented, Refusal> {
     };
     let nothing = Refusal::InvalidClient { by_header: true };
     let basic = first.to_str().ok().and_then(basic).ok_or(nothing)?;
-    if header.next().is_some() || form.get("client_secret").is_some() {
+    if header.next().is_some() {
         return Err(Refusal::malformed("A client authenticates in one way only"));
     }
     if in_body.is_some_and(|id| id != basic.client_id) {

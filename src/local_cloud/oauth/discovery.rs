@@ -19,7 +19,8 @@ pub async fn metadata(State(cloud): State<Arc<Cloud>>) -> Json<Value> {
     Json(document(&cloud.issuer, &cloud.catalogue, cloud.keys.algorithm()))
 }
 
-/// Says what is implemented and no more (RFC 8414, RFC 9207, OpenID Connect Discovery).
+/// Says what is implemented and no more (RFC 8414, RFC 9207, OpenID Connect Discovery). Federated credentials have no name
+/// among the methods of authentication: `private_key_jwt` promises tokens that the application signs itself.
 fn document(issuer: &str, catalogue: &Catalogue, algorithm: &str) -> Value {
     let resources = catalogue.resources().iter();
     let of_resources = resources.flat_map(|resource| &resource.scopes).map(|scope| scope.name.as_str());

@@ -40,8 +40,12 @@ pub async fn issue(
 
 async fn grant(cloud: &Cloud, seen: &SeenClient, headers: &HeaderMap, body: &[u8]) -> Result<Value, Failure> {
     let form = Form::of_client(headers, body)?;
-    let client = client_auth::authenticated(cloud, seen, headers, &form).await?;
-    match form.get("grant_type") {
+    let grant_type = form.get("grant_type");
+    let client = match grant_type {
+        Some("client_credentials") => client_auth::authenticated_for_itself(cloud, seen, headers, &form).await?,
+        _ => client_auth::authenticated(cloud, seen, headers, &form).await?,
+    };
+    match grant_type {
         Some("client_credentials") => {
             let scopes = scopes::for_itself(&client, form.get("scope"))?;
             Ok(tokens::for_itself(cloud, &client.id, &scopes)?)

@@ -9,6 +9,7 @@ use crate::local_cloud::catalogue::Catalogue;
 use crate::local_cloud::clock::Clock;
 use crate::local_cloud::cloud::Claims;
 use crate::local_cloud::config::{LARGEST_PAGE, Limits, SigningAlgorithm};
+use crate::local_cloud::issuers::Issuers;
 use crate::local_cloud::keys::TokenType;
 use crate::local_cloud::limits::RateLimiter;
 use crate::local_cloud::oauth::Attempts;
@@ -45,6 +46,7 @@ async fn cloud() -> Arc<Cloud> {
         catalogue,
         limiter: RateLimiter::new(Limits::none()),
         attempts: Attempts::default(),
+        issuers: Issuers::new(&[]).unwrap(),
         cookie: "session".to_owned(),
         clock,
         tenants,

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{StoreError, orchestrator};
+use super::{StoreError, federated, orchestrator};
 
 /// The statements that lead from format `n` to `n + 1`, in order. Entries are only ever added.
 const STEPS: &[&str] = &[
@@ -115,6 +115,7 @@ CREATE TABLE revocations (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX revocations_by_expiry ON revocations (expires);
 ",
+    federated::SCHEMA,
 ];
 
 /// Brings the tables up to date in one transaction.

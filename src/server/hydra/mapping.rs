@@ -5,18 +5,36 @@ use std::collections::BTreeSet;
 use super::lifespan::Lifespan;
 use super::wire::{ClientAnswer, Fields, GrantTypes, Lifespans, Mark as Keys, Scopes};
 use crate::domain::grants::{AUTHORIZATION_CODE, grant_types};
+use crate::domain::jwks::KeySet;
 use crate::domain::registration::{
-    ClientId, ClientType, Credential, Desired, Mark, Owner, Registered, SecretId, SecretInfo, Setting, SettingValue,
-    Settings, both_grants,
+    BY_SECRET, ClientId, ClientType, Credential, Desired, Mark, Owner, PRIVATE_KEY_JWT, Registered, SecretId,
+    SecretInfo, Setting, SettingValue, Settings, both_grants,
 };
 
 /// Everything that Hydra lets a client set of what an application may ask for.
-pub(super) const SETTINGS: [Setting; 12] = Setting::ALL;
+pub(super) const SETTINGS: [Setting; 15] = [
+    Setting::TokenEndpointAuthMethod,
+    Setting::TokenEndpointAuthSigningAlg,
+    Setting::JwksUri,
+    Setting::Jwks,
+    Setting::Audiences,
+    Setting::AccessTokenLifespan,
+    Setting::RefreshTokenLifespan,
+    Setting::IdTokenLifespan,
+    Setting::AccessTokenStrategy,
+    Setting::PostLogoutRedirectUris,
+    Setting::AllowedCorsOrigins,
+    Setting::FrontchannelLogoutUri,
+    Setting::BackchannelLogoutUri,
+    Setting::SkipConsent,
+    Setting::SkipLogoutConsent,
+];
 /// The authentication method of a client without a secret.
 const NONE: &str = "none";
 /// What a client with a secret uses unless it is told otherwise.
 const BASIC: &str = "client_secret_basic";
-const POST: &str = "client_secret_post";
+/// What assertions are signed with unless the client says another (OpenID Connect Registration 1.0 section 2 leaves it open).
+const RS256: &str = "RS256";
 /// The response type of the authorization code flow.
 const CODE: &str = "code";
 /// Names the secret of a client that carries no name for it: the one that it was made with, by whoever made it.
@@ -42,11 +60,12 @@ impl Fields {
         for (setting, value) in &desired.settings {
             fields.set(*setting, value);
         }
-        let method = fields.token_endpoint_auth_method.as_deref();
+        fields.keep_to_the_algorithm_of_the_keys(desired);
+        let asked = desired.settings.contains_key(&Setting::TokenEndpointAuthMethod);
         match desired.client_type {
             ClientType::NonConfidential => fields.token_endpoint_auth_method = Some(NONE.into()),
             // With another one the secret would be of no use.
-            ClientType::Confidential if method.is_none_or(|method| method != BASIC && method != POST) => {
+            ClientType::Confidential if !asked && !fields.takes_a_secret() => {
                 fields.token_endpoint_auth_method = Some(BASIC.into());
             }
             ClientType::Confidential => {}
@@ -54,8 +73,29 @@ impl Fields {
         fields
     }
 
+    /// Whether the client authenticates with its secret.
+    pub(super) fn takes_a_secret(&self) -> bool {
+        self.token_endpoint_auth_method.as_deref().is_some_and(|method| BY_SECRET.contains(&method))
+    }
+
+    /// The server takes one algorithm alone, RS256 if it is not told another: that of the keys, if nobody asks for one.
+    fn keep_to_the_algorithm_of_the_keys(&mut self, desired: &Desired) {
+        let asked = desired.settings.contains_key(&Setting::TokenEndpointAuthSigningAlg);
+        if let Some(SettingValue::Keys(keys)) = desired.settings.get(&Setting::Jwks).filter(|_| !asked) {
+            keys.algorithm().unwrap_or_default().clone_into(&mut self.token_endpoint_auth_signing_alg);
+        }
+    }
+
     fn set(&mut self, setting: Setting, value: &SettingValue) {
         match (setting, value) {
+            (Setting::TokenEndpointAuthSigningAlg, SettingValue::Text(algorithm)) => {
+                self.token_endpoint_auth_signing_alg.clone_from(algorithm);
+            }
+            // The server takes one of the two.
+            (Setting::JwksUri, SettingValue::Text(uri)) => (self.jwks_uri, self.jwks) = (uri.clone(), None),
+            (Setting::Jwks, SettingValue::Keys(keys)) if self.jwks.as_ref() != Some(keys) => {
+                (self.jwks_uri, self.jwks) = (String::new(), Some(keys.clone()));
+            }
             (Setting::TokenEndpointAuthMethod, SettingValue::Text(method)) => {
                 self.token_endpoint_auth_method = Some(method.clone());
             }
@@ -106,6 +146,9 @@ impl Fields {
             Setting::IdTokenLifespan => self.lifespans.common(Token::Id),
             Setting::SkipConsent => Some(SettingValue::Flag(self.skip_consent)),
             Setting::SkipLogoutConsent => Some(SettingValue::Flag(self.skip_logout_consent.unwrap_or(false))),
+            Setting::TokenEndpointAuthSigningAlg => text(&self.token_endpoint_auth_signing_alg),
+            Setting::JwksUri => text(&self.jwks_uri),
+            Setting::Jwks => self.jwks.clone().map(SettingValue::Keys),
         };
         SETTINGS.into_iter().filter_map(|setting| Some((setting, value(setting)?))).collect()
     }
@@ -116,10 +159,11 @@ impl Fields {
         if !self.response_types.is_empty() && !self.response_types.contains(CODE) {
             types.remove(AUTHORIZATION_CODE);
         }
-        if let Some(method) =
-            self.token_endpoint_auth_method.as_deref().filter(|method| ![NONE, BASIC, POST].contains(method))
-        {
-            types.insert(format!("authenticates(by {method})"));
+        let told = self.token_endpoint_auth_signing_alg.as_str();
+        let takes = if told.is_empty() { RS256 } else { told };
+        let signs = self.jwks.as_ref().filter(|_| self.token_endpoint_auth_method.as_deref() == Some(PRIVATE_KEY_JWT));
+        if signs.and_then(KeySet::algorithm).is_some_and(|algorithm| algorithm != takes) {
+            types.insert(format!("authenticates(with {takes} alone)"));
         }
         types
     }
@@ -220,6 +264,16 @@ impl Keys {
     /// The same of a secret that nobody is told.
     pub(super) fn of_nobodys(credential: &Credential) -> Self {
         Self { credential: Some(String::new()), ..Self::of(credential) }
+    }
+
+    /// The same of a secret that the server made by itself.
+    pub(super) fn nobodys() -> Self {
+        Self { credential: Some(String::new()), ..Self::default() }
+    }
+
+    /// Whether nobody was told the secret that there is.
+    pub(super) fn is_nobodys(&self) -> bool {
+        self.credential.as_deref() == Some("")
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::lifespan::Lifespan;
 use crate::domain::grants::AUTHORIZATION_CODE;
+use crate::domain::jwks::KeySet;
 use crate::server::http::Answer;
 
 /// The fields of a client that this backend manages. Others are never sent, and survive every change.
@@ -44,6 +45,14 @@ pub(super) struct Fields {
     pub(super) skip_logout_consent: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) token_endpoint_auth_method: Option<String>,
+    /// Empty: RS256.
+    #[serde(deserialize_with = "or_default")]
+    pub(super) token_endpoint_auth_signing_alg: String,
+    /// Of this and `jwks`, one at most.
+    #[serde(deserialize_with = "or_default")]
+    pub(super) jwks_uri: String,
+    #[serde(deserialize_with = "keys")]
+    pub(super) jwks: Option<KeySet>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) access_token_strategy: Option<String>,
     #[serde(flatten)]
@@ -258,6 +267,11 @@ const GENERALITIES: [&str; 2] = [
 /// `null` is what the server has where nothing was ever set.
 fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// What was removed is answered as an empty object.
+fn keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<KeySet>, D::Error> {
+    Value::deserialize(deserializer).map(KeySet::read)
 }
 
 #[cfg(test)]

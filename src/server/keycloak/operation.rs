@@ -6,6 +6,7 @@ use crate::server::json_api::Operation;
 const MANAGE: &str = "the role manage-clients of the client realm-management";
 const USERS: &str = "the role manage-users of the client realm-management";
 const MANAGE_REALM: &str = "the role manage-realm of the client realm-management";
+const PROVIDER: &str = "the role view-identity-providers of the client realm-management";
 const REALM: &str = "the role view-realm of the client realm-management";
 
 /// One page of clients, or all client scopes.
@@ -45,6 +46,9 @@ pub(super) const ADD_MAPPER: Operation = Operation {
 };
 pub(super) const REMOVE_MAPPER: Operation =
     Operation::write("remove_mapper", Class::Delete, "/client-scopes/{scope}/protocol-mappers/models/{mapper}", MANAGE);
+
+pub(super) const PROVIDERS: Operation =
+    Operation { limit: LIST_LIMIT, ..about_realm("identity_providers", "/identity-provider/instances", PROVIDER) };
 
 pub(super) const SERVICE_ACCOUNT: Operation =
     Operation::read("service_account", "/clients/{client}/service-account-user", MANAGE);

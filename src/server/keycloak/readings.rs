@@ -29,8 +29,16 @@
 //!   always be asked for; any other scope that is not assigned is refused (`invalid_scope`), and so is an empty one.
 //! - **Refusals.** `{"errorMessage"}` or `{"error", "error_description"}`. A client that is not known, a wrong secret and
 //!   a disabled client answer 401 with `invalid_client` or `unauthorized_client`. There is no limit of requests.
+//! - **Keys of clients.** With `client-jwt` a client is known by `jwks.string` or `jwks.url`, whichever `use.jwks.string` or
+//!   `use.jwks.url` says; anything is taken for keys. The audience is the issuer or the token endpoint. A secret is made and
+//!   shown all the same, not accepted, and accepted again with the way back. `client.secret.authentication.allowed.method`
+//!   holds a client with a secret to one of the two ways to show it.
 //! - **Federated client authentication.** `federated-jwt` with an identity provider of type `kubernetes` is on by
-//!   default; `manage-clients` may set it on a client, but not read the provider.
+//!   default. The client is looked up by `jwt.credential.issuer` (the provider's alias, which need not be there) and
+//!   `jwt.credential.sub`; of two with the same, either is taken. The one audience is the realm's issuer, and a token with
+//!   two is refused. Any lifetime is accepted. `manage-clients` may set it on a client; to read providers takes
+//!   `view-identity-providers`. Of attributes these alone can be searched for (`q`) without a list at the server's start;
+//!   others are answered with 400.
 
 /// Client scopes without which a token is of little use: subject, roles, origins, level of authentication. Assigned to
 /// every client where the realm has them, and never asked for.

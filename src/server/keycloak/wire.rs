@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use jiff::Timestamp;
-use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
+use super::authentication::{self, BY_SECRET};
+use super::hidden::Hidden;
 use super::readings::{ALWAYS, BUILT_IN, LONGEST, OPENID, SERVICE_ACCOUNT};
 use crate::domain::grants::{AUTHORIZATION_CODE, CLIENT_CREDENTIALS, REFRESH_TOKEN, grant_types};
 use crate::domain::registration::{
@@ -40,10 +41,13 @@ const LIST: &str = "##";
 /// The origins of the redirect URIs, whatever they are.
 const THEIR_ORIGINS: &str = "+";
 const PROTOCOL: &str = "openid-connect";
-const BY_SECRET: &str = "client-secret";
 
 /// What can be set beyond name, redirect URIs and scopes.
 pub(super) const SETTINGS: &[Setting] = &[
+    Setting::TokenEndpointAuthMethod,
+    Setting::TokenEndpointAuthSigningAlg,
+    Setting::JwksUri,
+    Setting::Jwks,
     Setting::AccessTokenLifespan,
     Setting::PostLogoutRedirectUris,
     Setting::AllowedCorsOrigins,
@@ -51,23 +55,6 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::BackchannelLogoutUri,
     Setting::SkipConsent,
 ];
-
-/// A text that is never shown.
-#[derive(Deserialize)]
-#[serde(from = "String")]
-pub(super) struct Hidden(SecretString);
-
-impl From<String> for Hidden {
-    fn from(text: String) -> Self {
-        Self(text.into())
-    }
-}
-
-impl Hidden {
-    pub(super) fn expose(&self) -> &str {
-        self.0.expose_secret()
-    }
-}
 
 /// A client as a read or a list gives it. It holds secrets, and is never shown.
 #[allow(clippy::struct_excessive_bools, reason = "Keycloak's own")]
@@ -98,7 +85,7 @@ pub(super) struct ClientAnswer {
 }
 
 impl ClientAnswer {
-    fn attribute(&self, key: &str) -> Option<&str> {
+    pub(super) fn attribute(&self, key: &str) -> Option<&str> {
         self.attributes.get(key)?.as_ref().map(Hidden::expose).filter(|value| !value.is_empty())
     }
 
@@ -145,7 +132,7 @@ impl ClientAnswer {
 
     /// Every secret, the one that is shown first.
     pub(super) fn secrets(&self) -> Vec<SecretInfo> {
-        if self.public_client || self.authenticator() != BY_SECRET {
+        if self.public_client || !self.shows_a_secret() {
             return Vec::new();
         }
         let current = self.secret.as_ref().map(Hidden::expose).map(|value| SecretInfo {
@@ -177,7 +164,11 @@ impl ClientAnswer {
         }
     }
 
-    fn authenticator(&self) -> &str {
+    pub(super) fn is_public(&self) -> bool {
+        self.public_client
+    }
+
+    pub(super) fn authenticator(&self) -> &str {
         self.client_authenticator_type.as_deref().unwrap_or(BY_SECRET)
     }
 
@@ -201,9 +192,6 @@ impl ClientAnswer {
         may(self.direct_access_grants_enabled, "password");
         // Its tokens have every role of whoever signs in, those that administer the realm included.
         may(self.full_scope_allowed, "any(with full scope)");
-        if !self.public_client && self.authenticator() != BY_SECRET {
-            types.insert(format!("authenticates(by {})", self.authenticator()));
-        }
         types
     }
 
@@ -220,7 +208,8 @@ impl ClientAnswer {
             (Setting::BackchannelLogoutUri, text(BACKCHANNEL)),
             (Setting::SkipConsent, Some(SettingValue::Flag(!self.consent_required))),
         ];
-        all.into_iter().filter_map(|(setting, value)| Some((setting, value?))).collect()
+        let others = all.into_iter().filter_map(|(setting, value)| Some((setting, value?)));
+        others.chain(self.authentication()).collect()
     }
 
     pub(super) fn registered(&self) -> Registered {
@@ -266,7 +255,8 @@ pub(super) struct ClientBody<'a> {
     name: &'a str,
     enabled: bool,
     protocol: &'static str,
-    client_authenticator_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_authenticator_type: Option<&'static str>,
     public_client: bool,
     bearer_only: bool,
     standard_flow_enabled: bool,
@@ -307,7 +297,7 @@ impl<'a> ClientBody<'a> {
             name: &desired.display_name,
             enabled: true,
             protocol: PROTOCOL,
-            client_authenticator_type: BY_SECRET,
+            client_authenticator_type: authentication::authenticator(desired),
             public_client: public,
             bearer_only: false,
             standard_flow_enabled: grants.contains(AUTHORIZATION_CODE),
@@ -333,6 +323,7 @@ impl<'a> ClientBody<'a> {
         Self {
             client_id: Some(client_id),
             web_origins: Some(origins),
+            client_authenticator_type: Some(authentication::first_authenticator(desired)),
             default_client_scopes: Some(always),
             optional_client_scopes: Some(assignable(desired).into_iter().collect()),
             ..update
@@ -354,6 +345,8 @@ fn attributes(desired: &Desired, public: bool) -> BTreeMap<&'static str, String>
     ]);
     if public {
         attributes.insert(PKCE, S256.to_owned());
+    } else {
+        attributes.extend(authentication::attributes(desired));
     }
     for (setting, value) in &desired.settings {
         let (key, value) = match (setting, value) {

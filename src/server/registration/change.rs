@@ -134,7 +134,9 @@ impl Inner {
             Ok(Found::Client(answer)) => {
                 let next = record.answered(*answer, Of::Update, &self.issuer, self.clock.now()).asked(desired);
                 self.records.keep(&next).await?;
-                Ok(Some(next.has_other_secret(record).then(|| next.credential(true)).flatten()))
+                Ok(Some(
+                    (!desired.secretless && next.has_other_secret(record)).then(|| next.credential(true)).flatten(),
+                ))
             }
             Ok(Found::Stale) => Ok(None),
             Ok(Found::Gone) => {

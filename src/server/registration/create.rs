@@ -57,8 +57,8 @@ impl Inner {
                 let _ = self.records.forget(&former).await;
             }
         }
-        let confidential = desired.client_type == ClientType::Confidential;
-        let credential = if confidential { record.credential(false) } else { None };
+        let has_secret = desired.client_type == ClientType::Confidential && !desired.secretless;
+        let credential = if has_secret { record.credential(false) } else { None };
         Ok(Created { registered: record.registered(), credential })
     }
 

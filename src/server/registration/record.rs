@@ -57,6 +57,10 @@ struct Document {
     /// Whether `openid` was asked for last.
     #[serde(default)]
     openid: bool,
+    /// Whether the application was to have no secret when it was last asked: then one that the server made all the same is
+    /// none that counts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    secretless: bool,
     metadata: Metadata,
 }
 
@@ -92,6 +96,7 @@ impl Record {
             updating: None,
             habits: Habits::default(),
             openid: wire::asks_for_openid(desired),
+            secretless: desired.secretless,
             metadata: answer.metadata,
         };
         Self { document, token: answer.token.map(Arc::new), secret: answer.secret.map(Arc::new) }
@@ -150,6 +155,7 @@ impl Record {
     #[must_use]
     pub(super) fn asked(mut self, desired: &Desired) -> Self {
         self.document.openid = wire::asks_for_openid(desired);
+        self.document.secretless = desired.secretless;
         self.document.owner.clone_from(&desired.owner.uid);
         self
     }
@@ -243,12 +249,13 @@ impl Record {
     }
 
     fn secret_info(&self) -> Option<SecretInfo> {
+        let value = self.secret.clone().filter(|_| !self.document.secretless)?;
         Some(SecretInfo {
             id: self.secret_id(),
             description: None,
             created_at: self.document.secret_made_at,
             expires_at: self.document.secret_expires_at,
-            value: Some(self.secret.clone()?),
+            value: Some(value),
         })
     }
 

@@ -12,8 +12,9 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::domain::grants::{AUTHORIZATION_CODE, grant_types};
+use crate::domain::jwks::KeySet;
 use crate::domain::registration::{
-    ClientId, ClientSecret, ClientType, Desired, Scope, Setting, SettingValue, Settings, both_grants,
+    BY_SECRET, ClientId, ClientSecret, ClientType, Desired, Scope, Setting, SettingValue, Settings, both_grants,
 };
 use crate::server::ServerError;
 
@@ -34,9 +35,18 @@ const OPENID: &str = "openid";
 /// The authentication method of a client without a secret (RFC 7591 section 2).
 const NONE: &str = "none";
 
+const METHOD: &str = "token_endpoint_auth_method";
+const ALGORITHM: &str = "token_endpoint_auth_signing_alg";
+/// Of these two, a client has one at most.
+const JWKS_URI: &str = "jwks_uri";
+const JWKS: &str = "jwks";
+
 /// The settings that have a member of their own, and its name.
-const MEMBERS: [(Setting, &str); 4] = [
-    (Setting::TokenEndpointAuthMethod, "token_endpoint_auth_method"),
+const MEMBERS: [(Setting, &str); 7] = [
+    (Setting::TokenEndpointAuthMethod, METHOD),
+    (Setting::TokenEndpointAuthSigningAlg, ALGORITHM),
+    (Setting::JwksUri, JWKS_URI),
+    (Setting::Jwks, JWKS),
     (Setting::PostLogoutRedirectUris, "post_logout_redirect_uris"),
     (Setting::FrontchannelLogoutUri, "frontchannel_logout_uri"),
     (Setting::BackchannelLogoutUri, "backchannel_logout_uri"),
@@ -45,6 +55,9 @@ const MEMBERS: [(Setting, &str); 4] = [
 /// What may be set at a server of this kind. A server that does not know one of them ignores it, and the difference shows.
 pub(super) const SETTINGS: &[Setting] = &[
     Setting::TokenEndpointAuthMethod,
+    Setting::TokenEndpointAuthSigningAlg,
+    Setting::JwksUri,
+    Setting::Jwks,
     Setting::PostLogoutRedirectUris,
     Setting::FrontchannelLogoutUri,
     Setting::BackchannelLogoutUri,
@@ -123,9 +136,10 @@ impl Metadata {
         set("response_types", json!(responses));
         set("scope", json!(names(&desired.scopes).join(" ")));
         match desired.client_type {
-            ClientType::NonConfidential => drop(set("token_endpoint_auth_method", json!(NONE))),
-            ClientType::Confidential if self.client_type() == ClientType::NonConfidential => {
-                set("token_endpoint_auth_method", json!("client_secret_basic"));
+            ClientType::NonConfidential => drop(set(METHOD, json!(NONE))),
+            // In any other way, its secret would be of no use.
+            ClientType::Confidential if self.text(METHOD).is_some_and(|method| !BY_SECRET.contains(&method)) => {
+                set(METHOD, json!("client_secret_basic"));
             }
             ClientType::Confidential => {}
         }
@@ -135,6 +149,14 @@ impl Metadata {
             if confidential || setting != Setting::TokenEndpointAuthMethod {
                 set(name, value_of(value));
             }
+        }
+        let other = |one, other| desired.settings.contains_key(&one).then_some(other);
+        for name in [other(Setting::Jwks, JWKS_URI), other(Setting::JwksUri, JWKS)].into_iter().flatten() {
+            members.remove(name);
+        }
+        // Some servers refuse whoever names one and signs nothing.
+        if !desired.signs() {
+            members.remove(ALGORITHM);
         }
         Self(members)
     }
@@ -186,6 +208,7 @@ impl Metadata {
         let of = |(setting, name): (Setting, &str)| {
             let value = match setting {
                 Setting::PostLogoutRedirectUris => SettingValue::List(self.list(name).unwrap_or_default()),
+                Setting::Jwks => SettingValue::Keys(KeySet::read(self.0.get(name)?.clone())?),
                 _ => SettingValue::Text(self.text(name)?.to_owned()),
             };
             (value != SettingValue::Text(NONE.into())).then_some((setting, value))
@@ -220,6 +243,7 @@ fn value_of(value: &SettingValue) -> Value {
         SettingValue::List(items) => json!(items),
         SettingValue::Seconds(seconds) => json!(seconds),
         SettingValue::Flag(flag) => json!(flag),
+        SettingValue::Keys(keys) => keys.as_json().clone(),
     }
 }
 

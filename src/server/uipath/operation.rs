@@ -59,6 +59,15 @@ pub(super) const REMOVE_SECRET: Operation = Operation {
     ..write("remove_secret", Class::Delete, "/api/ExternalClient/{organization}/secrets/{secret}", true)
 };
 
+const ALL_FEDERATED: &str = "/api/ExternalClient/{organization}/{client}/FederatedCredentials";
+const ONE_FEDERATED: &str = "/api/ExternalClient/{organization}/{client}/FederatedCredentials/{credential}";
+
+pub(super) const FEDERATED: Operation = read("federated", ALL_FEDERATED, true);
+pub(super) const ADD_FEDERATED: Operation =
+    Operation { creates: true, ..write("add_federated", Class::Post, ALL_FEDERATED, true) };
+pub(super) const REPLACE_FEDERATED: Operation = write("replace_federated", Class::Put, ONE_FEDERATED, true);
+pub(super) const REMOVE_FEDERATED: Operation = write("remove_federated", Class::Delete, ONE_FEDERATED, true);
+
 const fn read(name: &'static str, template: &'static str, names_thing: bool) -> Operation {
     let service = Service::Identity;
     Operation {

@@ -53,6 +53,14 @@ impl Paths {
         is_segment(id.as_str()).then(|| self.api(&["ExternalClient", organization, "secrets", id.as_str()]))
     }
 
+    /// All federated credentials of a registration, or one of them. `None` for what cannot be an id.
+    pub(super) fn federated(&self, organization: &str, id: &ClientId, credential: Option<&str>) -> Option<Url> {
+        let ids = [id.as_str()].into_iter().chain(credential);
+        let all = ["ExternalClient", organization, id.as_str(), "FederatedCredentials"];
+        let segments: Vec<&str> = all.into_iter().chain(credential).collect();
+        ids.into_iter().all(is_segment).then(|| self.api(&segments))
+    }
+
     pub(super) fn catalogue(&self) -> Url {
         self.api(&["ExternalApiResource"])
     }
@@ -141,6 +149,9 @@ mod tests {
             assert_eq!(paths.client("org", &id).unwrap().as_str(), format!("{api}/ExternalClient/org/id-1"));
             assert_eq!(paths.generate_secret().as_str(), format!("{api}/ExternalClient/GenerateSecret"));
             assert_eq!(paths.secret("org", &secret).unwrap().as_str(), format!("{api}/ExternalClient/org/secrets/7"));
+            let all = format!("{api}/ExternalClient/org/id-1/FederatedCredentials");
+            assert_eq!(paths.federated("org", &id, None).unwrap().as_str(), all);
+            assert_eq!(paths.federated("org", &id, Some("c-1")).unwrap().as_str(), format!("{all}/c-1"));
             assert_eq!(paths.catalogue().as_str(), format!("{api}/ExternalApiResource"));
         }
     }
@@ -150,6 +161,8 @@ mod tests {
         let paths = paths("https://cloud.uipath.com", Deployment::AutomationCloud);
         for id in ["", ".", "..", "a b", "a\nb"] {
             assert!(paths.client("org", &ClientId::new(id)).is_none(), "{id:?}");
+            assert!(paths.federated("org", &ClientId::new(id), None).is_none(), "{id:?}");
+            assert!(paths.federated("org", &ClientId::new("id-1"), Some(id)).is_none(), "{id:?}");
         }
         let url = paths.client("org", &ClientId::new("../x?y#z/w")).unwrap();
         assert!(url.path().ends_with("/ExternalClient/org/..%2Fx%3Fy%23z%2Fw"), "{url}");

@@ -60,6 +60,11 @@ pub const READINGS: &[Reading] = &[
         taken: "404 alone. A 400 speaks of new registrations, too, that a part of the server does not know yet",
     },
     Reading {
+        held_by: "is_not_known_yet",
+        open: "in which envelope, and for how long, federated credentials of a new registration are refused",
+        taken: "a 400 with the words `not found in partition`, in any shape: it passes",
+    },
+    Reading {
         held_by: "redirect_uris_sent",
         open: "what a replacement does with fields that it leaves out",
         taken: "name, redirectUri (null for none) and scopes are always sent, clientCertificates never",
@@ -197,6 +202,11 @@ fn normal(kind: &Value) -> String {
 /// Whether a refusal means that there is no such registration, or no such secret.
 pub fn is_absence(status: u16) -> bool {
     status == 404
+}
+
+/// Whether a refusal means that this part of the server does not know a new registration yet.
+pub fn is_not_known_yet(status: u16, message: &str) -> bool {
+    status == 400 && message.to_ascii_lowercase().contains("not found in partition")
 }
 
 /// All redirect URIs in one string, as the server keeps them. `null` for none.

@@ -7,6 +7,10 @@ use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+mod federated;
+
+pub(super) use federated::{FederatedAnswer, FederatedBody};
+
 use super::readings;
 use crate::domain::registration::{
     Catalogue, CatalogueScope, ClientId, ClientSecret, ClientType, Created, Credential, Desired, Grant, Listed, Mark,
@@ -22,6 +26,9 @@ pub(super) struct CreateBody<'a> {
     is_confidential: bool,
     #[serde(flatten)]
     values: UpdateBody<'a>,
+    /// Only sent where there is to be none: a confidential application gets one unasked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generate_first_secret: Option<bool>,
 }
 
 /// The body of an update: a replacement of all that can change. The type of a registration cannot.
@@ -47,6 +54,7 @@ impl<'a> CreateBody<'a> {
             partition_global_id: organization,
             is_confidential: desired.client_type == ClientType::Confidential,
             values: UpdateBody::new(desired)?,
+            generate_first_secret: desired.secretless.then_some(false),
         })
     }
 }

@@ -45,6 +45,10 @@ impl Stage for Ory {
         ["invoices.read", "invoices.write"]
     }
 
+    fn own_url(&self) -> Option<String> {
+        Some(self.hydra.url())
+    }
+
     fn refuses_unknown_scopes(&self) -> bool {
         false
     }

@@ -46,6 +46,10 @@ impl Stage for Certified {
         ["invoices.read", "invoices.write"]
     }
 
+    fn own_url(&self) -> Option<String> {
+        Some(self.provider.issuer().to_owned())
+    }
+
     fn refuses_unknown_scopes(&self) -> bool {
         true
     }

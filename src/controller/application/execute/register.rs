@@ -52,7 +52,7 @@ impl Pass<'_> {
         };
         let id = created.registered.client_id.clone();
         self.server.made(&id, self.uid());
-        if let Some(credential) = created.credential {
+        if let Some(credential) = created.credential.filter(|_| self.valid.keeps_secret()) {
             self.keep(&id, credential, &created.registered.secrets);
         }
         let replaced = matches!(self.seen.registration, RegistrationSeen::Missing { .. });
@@ -86,6 +86,7 @@ impl Pass<'_> {
             id: secret_id.clone(),
             created_at: credential.created_at.or(Some(self.ctx.now())),
             expires_at: credential.expires_at,
+            verified_at: None,
         });
         self.secret = Some((secret_id, ClientSecret::new(credential.secret.expose())));
         self.ctx.hold(self.uid(), id, Arc::new(credential));

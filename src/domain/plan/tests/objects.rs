@@ -99,7 +99,7 @@ fn a_secret_object_brought_back_from_a_backup_is_written_anew() {
     let app = settled(app(), "id-9", "2");
     let old = published(&app, "id-9", "1");
     let detail = Look::Detail(ClientId::new("id-9"));
-    assert_eq!(look(&app, std::slice::from_ref(&old), false, NOON), detail);
+    assert_eq!(look(&app, std::slice::from_ref(&old), false, false, NOON), detail);
     let seen = observed().present(registered_as(&app, "id-9", &["2"])).output(old);
     let expected = ["add secret to id-9", "publish invoice-sync-oauth over uid-of-invoice-sync-oauth"];
     assert_eq!(steps(&app, &seen), expected);

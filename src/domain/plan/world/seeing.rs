@@ -13,6 +13,19 @@ use crate::domain::registration::{Credential, Listed};
 use crate::domain::validate::desired;
 
 impl World {
+    /// A ConfigMap or Secret of someone else.
+    pub fn add_foreign_object(&mut self, kind: OutputKind, name: &str) {
+        let object = Object {
+            uid: format!("foreign-{name}"),
+            version: "1".into(),
+            ours: false,
+            data: [("client-secret".to_owned(), "theirs".to_owned())].into(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+        };
+        self.objects.entry((kind, name.into())).or_insert(object);
+    }
+
     pub fn observe(&self) -> Observed {
         let wanted = resolve(&self.app);
         let named = |kind: OutputKind, name: &str| {
@@ -42,7 +55,11 @@ impl World {
                 });
             }
         }
-        seen.registration = self.look(&seen.outputs);
+        seen.kept = self.kept.clone();
+        let due = crate::domain::rotation::of_application(&self.app, self.now);
+        let begins = due.is_some() && !crate::domain::rotation::is_under_way(&self.app, seen.kept.as_ref());
+        seen.turn = begins.then_some(crate::domain::rotation::pacing::Turn::Begin);
+        seen.registration = self.look(&seen.outputs, begins);
         let id = match &seen.registration {
             RegistrationSeen::Unread(id) => Some(id.clone()),
             RegistrationSeen::Present(actual) => Some(actual.client_id.clone()),
@@ -60,7 +77,7 @@ impl World {
         seen
     }
 
-    fn look(&self, outputs: &[SeenOutput]) -> RegistrationSeen {
+    fn look(&self, outputs: &[SeenOutput], begins: bool) -> RegistrationSeen {
         let list: Vec<Listed> = self.registrations.values().map(|known| known.actual.as_listed()).collect();
         let wanted = desired(&self.app).display_name;
         let rows = list.iter().filter(|row| row.display_name == wanted);
@@ -68,7 +85,7 @@ impl World {
         if self.keeping != Keeping::Several {
             namesakes.clear();
         }
-        match look(&self.app, outputs, self.suspect, self.now) {
+        match look(&self.app, outputs, self.suspect, begins, self.now) {
             Look::Nothing => match status_client_id(&self.app) {
                 Some(id) => RegistrationSeen::Unread(id),
                 None => RegistrationSeen::None { namesakes: Vec::new() },

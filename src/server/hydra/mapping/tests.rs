@@ -12,6 +12,7 @@ fn desired() -> Desired {
         redirect_uris: [].into(),
         scopes: [Scope { name: "invoices.read".into(), grant: Grant::Application }].into(),
         settings: Settings::new(),
+        secretless: false,
         owner: Owner { uid: "u-1".into(), namespace: "finance".into(), name: "invoice-sync".into() },
     }
 }
@@ -66,7 +67,8 @@ fn every_setting_is_set_and_read_back() {
         (Setting::SkipLogoutConsent, SettingValue::Flag(true)),
     ]
     .into();
-    assert_eq!(settings.len(), SETTINGS.len());
+    let of_keys = 3;
+    assert_eq!(settings.len() + of_keys, SETTINGS.len());
     let wanted = Desired { settings: settings.clone(), ..user(desired()) };
     let made = made(&wanted);
     assert_eq!(between(&wanted, &made), []);
@@ -128,8 +130,70 @@ fn a_client_that_does_not_authenticate_with_its_secret_is_made_to_where_it_shall
     let keyed =
         Fields { token_endpoint_auth_method: Some("private_key_jwt".into()), ..Fields::default().wanted(&desired()) };
     let found = between(&desired(), &client(&keyed, &json!({"extapp.dev/uid": "u-1"})).registered());
-    assert_eq!(found.iter().map(|difference| difference.field.as_str()).collect::<Vec<_>>(), ["grantTypes"]);
+    let found: Vec<&str> = found.iter().map(|difference| difference.field.as_str()).collect();
+    assert_eq!(found, ["settings.tokenEndpointAuthMethod"]);
     assert_eq!(after(Fields::default()), "client_secret_basic");
+}
+
+fn keys(crv: &str, x: &str) -> SettingValue {
+    let key = json!({"kty": "EC", "kid": "1", "crv": crv, "x": x, "y": "wg"});
+    SettingValue::Keys(KeySet::parse(&json!({"keys": [key]}).to_string()).expect("keys"))
+}
+
+fn signing(place: Setting, value: SettingValue) -> Desired {
+    let method = SettingValue::Text(PRIVATE_KEY_JWT.into());
+    let settings = [(Setting::TokenEndpointAuthMethod, method), (place, value)].into();
+    Desired { secretless: true, settings, ..desired() }
+}
+
+#[test]
+fn a_client_signs_with_the_keys_of_one_place_and_with_their_algorithm() {
+    let uri = || SettingValue::Text("https://app.example/keys".into());
+    let ways = [
+        signing(Setting::Jwks, keys("P-256", "wQ")),
+        signing(Setting::Jwks, keys("P-384", "wQ")),
+        signing(Setting::JwksUri, uri()),
+    ];
+    for before in &ways {
+        for wanted in &ways {
+            let fields = Fields::default().wanted(before).wanted(wanted);
+            assert!(fields.jwks_uri.is_empty() != fields.jwks.is_none(), "one of the two");
+            let marked = json!({"extapp.dev/uid": "u-1", "extapp.dev/credential": ""});
+            let found = client(&fields, &marked).registered();
+            assert_eq!(between(wanted, &found), [], "{before:?} then {wanted:?}");
+            assert_eq!(found.secrets, []);
+        }
+    }
+    let algorithm = |desired: &Desired| Fields::default().wanted(desired).token_endpoint_auth_signing_alg;
+    assert_eq!(ways.iter().map(algorithm).collect::<Vec<_>>(), ["ES256", "ES384", ""]);
+    let mut told = signing(Setting::JwksUri, uri());
+    told.settings.insert(Setting::TokenEndpointAuthSigningAlg, SettingValue::Text("PS256".into()));
+    assert_eq!(algorithm(&told), "PS256");
+}
+
+#[test]
+fn keys_that_somebody_replaced_and_an_algorithm_that_they_are_not_for_are_differences() {
+    let wanted = signing(Setting::Jwks, keys("P-256", "wQ"));
+    let differences = |fields: &Fields| {
+        let found = between(&wanted, &client(fields, &json!({"extapp.dev/uid": "u-1"})).registered());
+        found.into_iter().map(|difference| difference.field).collect::<Vec<_>>()
+    };
+    let fields = Fields::default().wanted(&wanted);
+    let others = Fields::default().wanted(&signing(Setting::Jwks, keys("P-256", "wA")));
+    assert_eq!(differences(&others), ["settings.jwks"]);
+    assert_eq!(
+        differences(&Fields { token_endpoint_auth_signing_alg: String::new(), ..fields.clone() }),
+        ["grantTypes"]
+    );
+    assert_eq!(differences(&fields), [""; 0]);
+}
+
+#[test]
+fn the_way_back_to_a_secret_leaves_the_keys_where_they_are() {
+    let signing = Fields::default().wanted(&signing(Setting::Jwks, keys("P-256", "wQ")));
+    let back = signing.wanted(&desired());
+    assert!(back.takes_a_secret() && back.jwks == signing.jwks);
+    assert_eq!(between(&desired(), &client(&back, &json!({"extapp.dev/uid": "u-1"})).registered()), []);
 }
 
 #[test]

@@ -161,6 +161,7 @@ fn a_create_says_what_is_wanted_and_leaves_the_rest_to_the_server() {
     assert_eq!(sent["metadata"], json!({"extapp.dev/uid": "u-1"}));
     assert_eq!(sent["refresh_token_grant_id_token_lifespan"], "5s");
     assert_eq!(sent["scope"], " ");
-    let absent = ["token_endpoint_auth_method", "access_token_strategy", "skip_logout_consent", "jwks"];
+    assert!(sent["jwks"].is_null());
+    let absent = ["token_endpoint_auth_method", "access_token_strategy", "skip_logout_consent", "policy_uri"];
     assert!(absent.iter().all(|field| sent.get(field).is_none()), "{sent}");
 }

@@ -6,6 +6,7 @@ use url::Url;
 
 use super::{ClientAnswer, Metadata, client_uri};
 use crate::domain::fixtures::desired;
+use crate::domain::jwks::KeySet;
 use crate::domain::registration::{ClientId, ClientType, Desired, Grant, Scope, Setting, SettingValue};
 use crate::server::ServerError;
 
@@ -40,6 +41,33 @@ fn an_answer_is_taken_apart_into_credentials_and_metadata() {
     for never in ["s3cret", "t0ken", "c-1", "expires_at", "issued_at"] {
         assert!(!kept.contains(never), "{never}: {kept}");
     }
+}
+
+#[test]
+fn a_client_that_signs_names_its_keys_in_one_place_and_goes_back_to_a_secret() {
+    let keys = json!({"keys": [{"kty": "EC", "kid": "1", "crv": "P-256", "x": "wQ", "y": "wg"}]});
+    let signing = |place: Setting, value: SettingValue| {
+        let method = SettingValue::Text("private_key_jwt".into());
+        let settings = [(Setting::TokenEndpointAuthMethod, method), (place, value)].into();
+        Desired { secretless: true, settings, ..desired() }
+    };
+    let set = KeySet::parse(&keys.to_string()).expect("keys");
+    let by_value = signing(Setting::Jwks, SettingValue::Keys(set));
+    let by_place = signing(Setting::JwksUri, SettingValue::Text("https://app.example/keys".into()));
+    let id = ClientId::new("c-1");
+    let (first, body) = (Metadata::wanted(&by_value), Metadata::wanted(&by_value).create_body());
+    assert_eq!((&body["token_endpoint_auth_method"], &body["jwks"]), (&json!("private_key_jwt"), &keys));
+    let read = first.settings();
+    assert!(by_value.settings.iter().all(|(setting, value)| read.get(setting) == Some(value)), "{read:?}");
+    let body = first.update_body(&id, &by_place);
+    assert_eq!((&body["jwks_uri"], body.get("jwks")), (&json!("https://app.example/keys"), None));
+    let body = first.update_body(&id, &desired());
+    assert_eq!(body["token_endpoint_auth_method"], "client_secret_basic");
+    let mut told = by_value;
+    told.settings.insert(Setting::TokenEndpointAuthSigningAlg, SettingValue::Text("ES256".into()));
+    let signs = Metadata::wanted(&told);
+    assert_eq!(signs.update_body(&id, &told)["token_endpoint_auth_signing_alg"], "ES256");
+    assert_eq!(signs.update_body(&id, &desired()).get("token_endpoint_auth_signing_alg"), None);
 }
 
 #[test]

@@ -16,6 +16,7 @@ fn desired() -> Desired {
             Scope { name: "OR.Jobs".into(), grant: Grant::Application },
         ]),
         settings: Settings::new(),
+        secretless: false,
         owner: crate::domain::registration::Owner::default(),
     }
 }
@@ -48,6 +49,15 @@ fn a_create_asks_for_the_minimum_and_numbers_the_types_of_scope() {
             "redirectUri": "https://a.example/cb,https://b.example/cb",
             "scopes": [{"name": "OR.Jobs", "type": 0}, {"name": "OR.Jobs", "type": 1}]})
     );
+}
+
+#[test]
+fn a_create_says_that_there_is_to_be_no_secret() {
+    let secretless = Desired { secretless: true, ..desired() };
+    let body = serde_json::to_value(CreateBody::new("org", &secretless).unwrap()).unwrap();
+    assert_eq!(body["generateFirstSecret"], json!(false));
+    let update = serde_json::to_value(UpdateBody::new(&secretless).unwrap()).unwrap();
+    assert!(update.get("generateFirstSecret").is_none(), "an update says nothing of secrets");
 }
 
 #[test]

@@ -1,0 +1,85 @@
+//! Servers that keep one secret for each registration.
+
+use extapp::api::external_application::ExternalApplicationStatus;
+use extapp::api::{ExternalApplication, ROLLBACK, ROTATE};
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use super::{message, says};
+use crate::hydra::site::Site;
+use crate::keycloak::stage::{Stage, TO_REGISTER};
+use crate::support::Result;
+use crate::support::world::World;
+
+/// Says before the first rotation that there is a gap, refuses an overlap, and rotates when asked; the rest is the server's.
+async fn states_the_gap(world: &World) -> Result<()> {
+    let home = world.home.name();
+    let api = world.applications(home);
+    let set = async |rotation: serde_json::Value| -> Result<()> {
+        let patch = Patch::Merge(json!({"spec": {"rotation": rotation}}));
+        api.patch("worker", &PatchParams::default(), &patch).await?;
+        Ok(())
+    };
+    set(json!({"interval": "30d", "overlap": "1h"})).await?;
+    let refused = world.until_refused(home, "worker", "NotSupported").await?;
+    assert!(refused.contains("spec.rotation.overlap") && refused.contains("0s"), "{refused}");
+    set(json!({"interval": "30d", "overlap": null, "retire": "WhenConsumersRolled"})).await?;
+    let refused = world.until_refused(home, "worker", "NotSupported").await?;
+    assert!(refused.contains("spec.rotation.retire"), "{refused}");
+    set(json!({"interval": "30d", "overlap": "0s", "retire": null})).await?;
+    world.until_ready("worker").await?;
+    let app = world.until(home, "worker", |_, status| says(status) == Some(("True", "Rotated"))).await?;
+    assert!(message(&app).contains("keeps one secret"), "{}", message(&app));
+    Ok(())
+}
+
+async fn until_asked(world: &World, request: &'static str) -> Result<ExternalApplication> {
+    let settled = move |_: &ExternalApplication, status: &ExternalApplicationStatus| {
+        status.rotation.as_ref().and_then(|rotation| rotation.rotate.as_deref()) == Some(request)
+    };
+    world.until(world.home.name(), "worker", settled).await
+}
+
+async fn cannot_go_back(world: &World) -> Result<()> {
+    world.annotate("worker", ROLLBACK, "back").await?;
+    let settled = |_: &ExternalApplication, status: &ExternalApplicationStatus| {
+        status.rotation.as_ref().and_then(|rotation| rotation.rollback.as_deref()) == Some("back")
+    };
+    let app = world.until(world.home.name(), "worker", settled).await?;
+    assert_eq!(says(&app.status.clone().unwrap_or_default()), Some(("False", "NotSupported")));
+    assert!(message(&app).contains("one secret"), "{}", message(&app));
+    Ok(())
+}
+
+#[tokio::test]
+async fn at_a_keycloak_the_secret_is_replaced_in_one_step_and_the_gap_is_stated_before() -> Result<()> {
+    let stage = Stage::set("rotation", TO_REGISTER).await?;
+    let before = stage.worker().await?;
+    states_the_gap(&stage.world).await?;
+    assert_eq!(stage.secret("worker").await?, before, "nothing was due");
+    stage.world.annotate("worker", ROTATE, "asked").await?;
+    let app = until_asked(&stage.world, "asked").await?;
+    assert_eq!(says(&app.status.clone().unwrap_or_default()), Some(("True", "Rotated")), "{:?}", app.status);
+    let after = stage.secret("worker").await?;
+    assert_ne!(after["client-secret"], before["client-secret"]);
+    assert!(stage.works(&after).await? && !stage.works(&before).await?);
+    assert!(message(&app).contains("keeps one secret"), "{}", message(&app));
+    cannot_go_back(&stage.world).await
+}
+
+#[tokio::test]
+async fn at_a_hydra_the_secret_is_replaced_in_one_step_and_the_gap_is_stated_before() -> Result<()> {
+    let site = Site::new("rotation").await?;
+    site.confidential("worker", "").await?;
+    site.world.until_ready("worker").await?;
+    let before = site.keys("worker").await?;
+    states_the_gap(&site.world).await?;
+    assert_eq!(site.keys("worker").await?, before, "nothing was due");
+    site.world.annotate("worker", ROTATE, "asked").await?;
+    let app = until_asked(&site.world, "asked").await?;
+    assert_eq!(says(&app.status.clone().unwrap_or_default()), Some(("True", "Rotated")), "{:?}", app.status);
+    let after = site.keys("worker").await?;
+    assert_ne!(after["client-secret"], before["client-secret"]);
+    assert!(site.works(&after).await? && !site.works(&before).await?);
+    cannot_go_back(&site.world).await
+}
