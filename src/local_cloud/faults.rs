@@ -178,6 +178,7 @@ pub async fn apply(State(faults): State<Faults>, request: Request, next: Next) -
         Ok(request) => request,
         Err(refusal) => return refusal,
     };
+    let era = faults.1.era();
     let Some(fault) = faults.take(request.method(), request.uri()) else { return next.run(request).await };
     let Some(action) = Action::read(&fault.action) else { return next.run(request).await };
     if let Action::Delay(time) = action {
@@ -190,7 +191,7 @@ pub async fn apply(State(faults): State<Faults>, request: Request, next: Next) -
         return response;
     }
     if let Action::Lag(time) = action {
-        return faults.1.hold_back(next.run(request).await, time).await;
+        return faults.1.hold_back(next.run(request).await, time, era).await;
     }
     let executed = if fault.before && action != Action::Truncate { None } else { Some(next.run(request).await) };
     spoiled(action, fault.retry_after, executed).await

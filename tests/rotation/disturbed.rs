@@ -53,6 +53,15 @@ impl Middle {
         Ok(())
     }
 
+    /// Waits until the rotation goes on with another secret than the one that was to be published.
+    async fn begins_anew(&self) -> Result<()> {
+        let first = self.new.clone();
+        let another = move |app: &ExternalApplication, _: &ExternalApplicationStatus| {
+            listed(app, CredentialState::Pending).first().is_some_and(|pending| *pending != first)
+        };
+        self.world.until(self.world.home.name(), "worker", another).await.map(|_| ())
+    }
+
     async fn remove_at_server(&self, secret: &str) -> Result<()> {
         let path = format!("ExternalClient/{{organization}}/secrets/{secret}");
         self.world
@@ -102,6 +111,7 @@ async fn when_what_is_kept_is_deleted_another_secret_is_made_and_the_lost_one_go
     let middle = Middle::reached("kept-deleted").await?;
     let name = kept(&middle.world, "worker").await?.context("nothing is kept")?;
     middle.world.secrets(middle.world.home.name()).delete(&name, &DeleteParams::default()).await?;
+    middle.begins_anew().await?;
     middle.ends_well().await?;
     assert!(!at_server(&middle.world, "worker").await?.contains(&middle.new));
     Ok(())
@@ -112,6 +122,7 @@ async fn when_what_is_kept_is_edited_what_was_written_there_is_never_published()
     let middle = Middle::reached("kept-edited").await?;
     let name = kept(&middle.world, "worker").await?.context("nothing is kept")?;
     middle.edit_secret(&name, json!({"stringData": {"next-secret": "written by hand"}})).await?;
+    middle.begins_anew().await?;
     let now = middle.ends_well().await?;
     assert_ne!(now["client-secret"], "written by hand");
     assert!(!at_server(&middle.world, "worker").await?.contains(&middle.new));

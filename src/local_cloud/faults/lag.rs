@@ -13,37 +13,56 @@ use serde_json::Value;
 use crate::local_cloud::oauth::{Refusal, presented_secret};
 use crate::local_cloud::secrets::{SecretHash, any_matches};
 
-/// The secrets that are not accepted yet, and until when.
+/// The secrets that are not accepted yet.
 #[derive(Clone, Debug, Default)]
-pub struct Lagging(Arc<Mutex<Vec<(SecretHash, Instant)>>>);
+pub struct Lagging(Arc<Mutex<Held>>);
+
+#[derive(Debug, Default)]
+struct Held {
+    /// Each with the time until which it is not.
+    secrets: Vec<(SecretHash, Instant)>,
+    era: Era,
+}
+
+/// How often all was forgotten before a request was taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Era(u64);
 
 impl Lagging {
-    fn with<T>(&self, work: impl FnOnce(&mut Vec<(SecretHash, Instant)>) -> T) -> T {
+    fn with<T>(&self, work: impl FnOnce(&mut Held) -> T) -> T {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Lets every secret be accepted.
+    /// Lets every secret be accepted, those of requests that are under way as well.
     pub fn forget(&self) {
-        self.with(Vec::clear);
+        self.with(|held| *held = Held { secrets: Vec::new(), era: Era(held.era.0 + 1) });
     }
 
-    /// Has the secret that an answer gives out accepted only after this time.
-    pub async fn hold_back(&self, answer: Response, time: Duration) -> Response {
+    pub fn era(&self) -> Era {
+        self.with(|held| held.era)
+    }
+
+    /// Has the secret that an answer gives out accepted only after this time, unless all was forgotten since `era`.
+    pub async fn hold_back(&self, answer: Response, time: Duration, era: Era) -> Response {
         let (parts, body) = answer.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
         let told: Value = serde_json::from_slice(&body).unwrap_or_default();
         if let Some(secret) = told["secret"].as_str() {
             let hash = SecretHash::of(&SecretString::from(secret));
-            self.with(|lagging| lagging.push((hash, Instant::now() + time)));
+            self.with(|held| {
+                if held.era == era {
+                    held.secrets.push((hash, Instant::now() + time));
+                }
+            });
         }
         Response::from_parts(parts, Body::from(body))
     }
 
     /// Refuses a token request with a secret that is not accepted yet; gives back every other one.
     pub async fn admit(&self, request: Request) -> Result<Request, Response> {
-        let waits = self.with(|lagging| {
-            lagging.retain(|(_, until)| Instant::now() < *until);
-            !lagging.is_empty()
+        let waits = self.with(|held| {
+            held.secrets.retain(|(_, until)| Instant::now() < *until);
+            !held.secrets.is_empty()
         });
         if !waits || request.method() != Method::POST || !request.uri().path().ends_with("/connect/token") {
             return Ok(request);
@@ -57,7 +76,7 @@ impl Lagging {
     }
 
     fn lags(&self, secret: &SecretString) -> bool {
-        self.with(|lagging| lagging.iter().any(|(hash, _)| any_matches(secret, std::slice::from_ref(hash))))
+        self.with(|held| held.secrets.iter().any(|(hash, _)| any_matches(secret, std::slice::from_ref(hash))))
     }
 }
 
@@ -74,7 +93,8 @@ mod tests {
     async fn a_new_secret_is_refused_for_a_while_and_no_other_one() {
         let lagging = Lagging::default();
         let hour = Duration::from_hours(1);
-        let answer = lagging.hold_back(Response::new(Body::from(r#"{"id": 2, "secret": "new"}"#)), hour).await;
+        let answer =
+            lagging.hold_back(Response::new(Body::from(r#"{"id": 2, "secret": "new"}"#)), hour, lagging.era()).await;
         let told = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
         assert_eq!(told, r#"{"id": 2, "secret": "new"}"#, "the answer stays as it is");
         assert_eq!(lagging.admit(token_request("new")).await.unwrap_err().status(), 400);
@@ -84,7 +104,12 @@ mod tests {
         lagging.forget();
         assert!(lagging.admit(token_request("new")).await.is_ok());
         let answer = Response::new(Body::from(r#"{"id": 3, "secret": "newer"}"#));
-        lagging.hold_back(answer, Duration::ZERO).await;
+        lagging.hold_back(answer, Duration::ZERO, lagging.era()).await;
         assert!(lagging.admit(token_request("newer")).await.is_ok(), "its time is over");
+        let before = lagging.era();
+        lagging.forget();
+        let answer = Response::new(Body::from(r#"{"id": 4, "secret": "newest"}"#));
+        lagging.hold_back(answer, hour, before).await;
+        assert!(lagging.admit(token_request("newest")).await.is_ok(), "the faults were lifted while it was made");
     }
 }
