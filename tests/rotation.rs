@@ -17,6 +17,7 @@ mod one_secret;
 mod requested;
 mod secrecy;
 mod unaccepted;
+mod unusable;
 
 /// Servers whose applications wait for nobody.
 const AT_ONCE: &str = "  driftInterval: 2s\n  rotation: {concurrency: 100, spacing: 0s}\n";

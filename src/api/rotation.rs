@@ -185,7 +185,8 @@ pub struct RotationStatus {
     /// When the current secret was published in place of another one. The next scheduled rotation is counted from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_time: Option<Time>,
-    /// Why: Schedule, MaxAge, Expiry, Requested, Leaked or RolledBack.
+    /// Why: Schedule, MaxAge, Expiry, Requested, Leaked, RolledBack, Gone (the server did not have it any more) or Lost (no
+    /// object carried it any more).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub last_trigger: Option<String>,

@@ -153,7 +153,7 @@ fn next(app: &ExternalApplication, outcome: &Outcome, doubtful: bool, ctx: &Cont
         Outcome::Refused { finding, .. } if finding.reason == Reason::Suspended => (Action::await_change(), "waiting"),
         Outcome::Refused { finding, .. } if !finding.stalled => (failed(finding), "waiting"),
         Outcome::Refused { finding, .. } => (failed(finding), "refused"),
-        Outcome::Done { achieved, .. } | Outcome::Held { achieved, .. } => {
+        Outcome::Done { valid, achieved, .. } | Outcome::Held { valid, achieved, .. } => {
             ctx.retries.forget(uid);
             ctx.clear_suspicion(uid);
             ctx.at_rest(uid);
@@ -166,7 +166,7 @@ fn next(app: &ExternalApplication, outcome: &Outcome, doubtful: bool, ctx: &Cont
                 // What is not accepted, or not shown, may have been removed: the next pass reads what is there.
                 ctx.suspect(uid);
             }
-            let rotation = rotation::report::next_look(app, achieved, now);
+            let rotation = rotation::report::next_look(app, valid, achieved, now);
             // Where nothing is written at the server, no secret goes.
             let retirement = next_retirement(credentials).filter(|_| !observes(app));
             let due = [retirement, renewal::next(credentials, now)].into_iter().flatten().min();

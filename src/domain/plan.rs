@@ -14,7 +14,7 @@ use super::renewal;
 use super::restarts::Decision;
 use super::rotation::kept::{Kept, Unreadable};
 use super::rotation::report::Progress;
-use super::rotation::{Due, Trigger};
+use super::rotation::{Due, Trigger, unusable};
 use super::validate::Valid;
 use crate::api::ExternalApplication;
 use crate::api::external_application::{CredentialStatus, FieldDifference, OutputKind};
@@ -119,7 +119,7 @@ pub struct Plan {
     pub drift: Vec<FieldDifference>,
     /// How a rotation stands before any step.
     pub progress: Progress,
-    /// The rotation that the next secret completes, where it takes the place of the one there is.
+    /// Why a secret is made that takes the place of the one that was published, if one was.
     pub replaces: Option<Due>,
 }
 
@@ -155,14 +155,16 @@ pub fn plan(app: &ExternalApplication, valid: &Valid, seen: &Observed, at: Circu
         .into_iter()
         .filter(|stray| !is_kept(seen, stray))
         .collect();
-    if rotation.replaces.is_some() {
+    let unusable = || unusable::due(credentials_of(app, &id), actual, at.now).filter(|_| keeps && !valid.observe_only);
+    let replaces = if secret.is_none() { unusable() } else { rotation.replaces.clone() };
+    if replaces.is_some() {
         secret = None;
     }
     let mut steps = Vec::new();
     if valid.taken_over.is_some() {
         steps.push(Step::TakeOver(id.clone()));
     }
-    let (progress, replaces) = (rotation.progress.clone(), rotation.replaces.clone());
+    let progress = rotation.progress.clone();
     let damaged = damaged(app, &rotation, seen).filter(|_| !valid.observe_only);
     let restart = rotation.restart(valid, secret.as_ref().map(|(id, _)| id), seen);
     steps.extend(converge(app, valid, &id, actual, secret.as_ref(), seen, at, rotation));
@@ -280,7 +282,7 @@ fn converge(
         if valid.keeps_secret() { (Vec::new(), federate) } else { (federate, Vec::new()) };
     steps.extend(first_of_all);
     if secret.is_some() || mint || !valid.keeps_secret() {
-        steps.extend(publish(valid, id, secret, seen));
+        steps.extend(if rotation.urgent { Vec::new() } else { publish(valid, id, secret, seen) });
         steps.extend(left_over(recorded, seen, current, &removable, valid.observe_only || mint));
         steps.extend(superseded(valid, id, secret, seen));
     }

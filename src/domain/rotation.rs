@@ -7,26 +7,28 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use strum::{EnumIter, EnumString, IntoStaticStr};
 
 use super::capabilities::{Capabilities, Secrets};
 use super::observed::{Finding, keeps_secret, observes};
 use super::reason::Reason;
 use super::registration::SecretId;
 use super::renewal;
+use crate::api::ExternalApplication;
 use crate::api::common::HumanDuration;
 use crate::api::external_application::{CredentialKind, CredentialState, CredentialStatus, ExternalApplicationStatus};
 use crate::api::rotation::{Overlap, RestartTarget, Retire, RotationStatus};
-use crate::api::{ExternalApplication, REVOKE_NOW, ROLLBACK, ROTATE};
 
 pub mod kept;
 pub mod pacing;
 pub mod proof;
 pub mod report;
+mod trigger;
+pub mod unusable;
 pub mod window;
 
 use kept::SeenKept;
-use pacing::Urgency;
+pub use trigger::Trigger;
+use trigger::handled;
 use window::Window;
 
 /// How long a replaced secret stays valid where nobody says otherwise.
@@ -46,53 +48,6 @@ pub const AGAIN: Duration = Duration::from_hours(1);
 
 /// The longest value of an annotation that is told apart, in characters.
 const REQUEST: usize = 256;
-
-/// Why a secret is replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, EnumString, EnumIter)]
-pub enum Trigger {
-    /// `spec.rotation.interval` has passed.
-    Schedule,
-    /// It has reached `spec.rotation.maxAge`.
-    MaxAge,
-    /// It ends soon at the server.
-    Expiry,
-    /// The annotation `extapp.dev/rotate`.
-    Requested,
-    /// The annotation `extapp.dev/revoke-now`.
-    Leaked,
-    /// The annotation `extapp.dev/rollback`.
-    RolledBack,
-}
-
-impl Trigger {
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
-
-    /// Who goes first where many are due.
-    pub fn urgency(self) -> Urgency {
-        match self {
-            Self::Leaked => Urgency::Immediate,
-            Self::Requested | Self::RolledBack => Urgency::Requested,
-            Self::Schedule | Self::MaxAge | Self::Expiry => Urgency::Scheduled,
-        }
-    }
-
-    /// The annotation that asks for it.
-    fn annotation(self) -> Option<&'static str> {
-        match self {
-            Self::Requested => Some(ROTATE),
-            Self::Leaked => Some(REVOKE_NOW),
-            Self::RolledBack => Some(ROLLBACK),
-            Self::Schedule | Self::MaxAge | Self::Expiry => None,
-        }
-    }
-
-    /// How long the server may take to accept what replaces the secret.
-    pub fn patience(self) -> Duration {
-        if self == Self::Leaked { URGENT_PROOF } else { PROOF }
-    }
-}
 
 /// A rotation that is to begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -309,16 +264,6 @@ fn in_window(window: &Window, due: Timestamp, facts: &Facts<'_>) -> Option<Times
             Some(occurrence.opens.max(due))
         }
         _ => window.next_after(due.max(facts.now)).map(|occurrence| occurrence.opens),
-    }
-}
-
-/// The value of an annotation that was last carried out.
-fn handled(status: &RotationStatus, trigger: Trigger) -> Option<&str> {
-    match trigger {
-        Trigger::Requested => status.rotate.as_deref(),
-        Trigger::Leaked => status.revoke_now.as_deref(),
-        Trigger::RolledBack => status.rollback.as_deref(),
-        Trigger::Schedule | Trigger::MaxAge | Trigger::Expiry => None,
     }
 }
 

@@ -44,6 +44,8 @@ enum Halt {
     /// All is well, and the rest of the plan has time.
     NotYet,
     Because(Finding),
+    /// The Kubernetes API refuses to have one object written.
+    Unwritable(Finding),
 }
 
 /// A pass under way.
@@ -69,8 +71,9 @@ struct Pass<'a> {
     replacing: usize,
     /// The next secret once it is accepted, until it is in the first object.
     accepted: Option<Current>,
-    /// Why a secret could not be removed.
-    unretired: Option<Finding>,
+    /// What could not be done and kept nothing else from being done: a secret that was not removed, an object that was not
+    /// written.
+    undone: Option<Finding>,
     /// A secret that this pass had made, and which is not published yet.
     next: Option<(Current, ClientSecret)>,
     /// What is kept for a rotation.
@@ -118,7 +121,7 @@ pub async fn execute(
         replacing,
         wrote: BTreeMap::new(),
         accepted: None,
-        unretired: None,
+        undone: None,
         next: None,
         kept: seen.kept.clone(),
         progress,
@@ -144,7 +147,9 @@ pub async fn execute(
             Some(finding) => Outcome::Failed { valid: Box::new(valid), achieved, finding },
         },
         Some(Halt::Stale | Halt::NotYet) => stale(app, valid, achieved),
-        Some(Halt::Because(finding)) => Outcome::Failed { valid: Box::new(valid), achieved, finding },
+        Some(Halt::Because(finding) | Halt::Unwritable(finding)) => {
+            Outcome::Failed { valid: Box::new(valid), achieved, finding }
+        }
     }
 }
 
@@ -212,7 +217,7 @@ impl Pass<'_> {
             }
         }
         // How soon a secret is tried again does not depend on what else fails.
-        self.unretired.take().filter(|_| proven).map(Halt::Because)
+        self.undone.take().filter(|_| proven).map(Halt::Because)
     }
 
     fn uid(&self) -> &str {
@@ -240,7 +245,11 @@ impl Pass<'_> {
         };
         let pending = self.pending();
         let current = self.current.map(|current| with_times(current, detail));
-        let rotated = matches!(self.progress, Progress::Completed { .. } | Progress::Publishing { .. });
+        let rotated = match self.progress {
+            Progress::Completed { trigger, .. } => !trigger.leaves_nothing(),
+            Progress::Publishing { .. } => true,
+            _ => false,
+        };
         let (overlap, now) = (self.valid.rotation.overlap(), self.ctx.now());
         let federated = federation::after(self.app, old, &self.valid.trusts, &self.federated, overlap, now);
         let left = Left {
@@ -290,7 +299,10 @@ impl Pass<'_> {
                 Ok(())
             }
             Step::Replace { output, over } => self.replace(&output, over.as_ref()).await,
-            Step::Publish { output, over } => self.publish(&output, over.as_ref()).await,
+            Step::Publish { output, over } => {
+                let written = self.publish(&output, over.as_ref()).await;
+                self.or_later(written)
+            }
             Step::RemoveOutput(output) => self.remove(&output).await,
             Step::RetireSecret { id, secret } => self.retire(&id, secret).await,
             Step::Restart(decision) => {
@@ -346,7 +358,8 @@ impl Pass<'_> {
             Err(error) => return Err(self.server_failed(&error)),
         };
         self.keep(id, credential, &[]);
-        self.say(Tone::Normal, Reason::SecretReplaced, "a new secret was added");
+        let because = self.replaces.as_ref().map(|due| format!(" ({})", due.trigger.as_str())).unwrap_or_default();
+        self.say(Tone::Normal, Reason::SecretReplaced, &format!("a new secret was added{because}"));
         if let Some(Due { trigger, request, .. }) = self.replaces.take() {
             self.count_rotation(trigger, "published");
             self.progress = Progress::Completed { trigger, request };

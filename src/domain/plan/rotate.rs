@@ -28,6 +28,8 @@ pub(super) struct Rotation {
     pub pending: Option<SecretId>,
     /// Secrets that go at once, because they have leaked and another one is published.
     pub leaked: Vec<SecretId>,
+    /// Whether what is published has leaked and is about to be replaced: to write it once more is a step that could only fail.
+    pub urgent: bool,
     /// Where there is room for one secret: it is replaced by the next that is made.
     pub replaces: Option<Due>,
 }
@@ -89,7 +91,10 @@ pub(super) fn rotate(case: Case<'_>, current: Option<&(SecretId, ClientSecret)>)
         return prove_and_publish(case, kept, Vec::new());
     }
     let recorded = app.status.as_ref().and_then(|status| status.rotation.as_ref());
-    if let Some(kept) = kept.filter(|kept| is_next(kept, &current.0) && !kept.is_recorded(recorded)) {
+    let unfinished = kept.filter(|kept| is_next(kept, &current.0) && !kept.is_recorded(recorded));
+    // What leaked does not wait until another rotation is done, of which something may stand in the way.
+    let overtaken = |kept: &Kept| kept.trigger != Trigger::Leaked && due.as_ref().is_some_and(urgent);
+    if let Some(kept) = unfinished.filter(|kept| !overtaken(kept)) {
         // Published, and not reported yet, or not all of it done. What asks for it is being fulfilled.
         return completed_by(case, kept, &current.0);
     }
@@ -237,7 +242,7 @@ fn prove_and_publish(case: Case<'_>, kept: &Kept, mut steps: Vec<Step>) -> Rotat
         steps.extend(retire(&kept.client_id, every));
     }
     steps.push(Step::Complete { trigger: kept.trigger, request: kept.request.clone() });
-    Rotation { steps, pending, ..Rotation::default() }
+    Rotation { steps, pending, urgent: kept.trigger == Trigger::Leaked, ..Rotation::default() }
 }
 
 /// The name of the object that the next secret is written into. That of an immutable one follows from its content: it is

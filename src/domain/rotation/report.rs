@@ -97,7 +97,7 @@ fn settle(status: &mut RotationStatus, trigger: Trigger, request: Option<&String
         Trigger::Requested => &mut status.rotate,
         Trigger::Leaked => &mut status.revoke_now,
         Trigger::RolledBack => &mut status.rollback,
-        Trigger::Schedule | Trigger::MaxAge | Trigger::Expiry => return,
+        _ => return,
     };
     *place = request.cloned();
 }
@@ -113,7 +113,7 @@ pub fn next_time(
 }
 
 /// When to look again because of a rotation, after a pass that leaves this behind; never at once again and again.
-pub fn next_look(app: &ExternalApplication, achieved: &Achieved, now: Timestamp) -> Option<Timestamp> {
+pub fn next_look(app: &ExternalApplication, valid: &Valid, achieved: &Achieved, now: Timestamp) -> Option<Timestamp> {
     let soon = later(now, Duration::from_secs(5));
     match &achieved.rotation {
         Progress::Waiting { until, .. } => Some(*until.max(&later(now, Duration::from_millis(200)))),
@@ -125,9 +125,11 @@ pub fn next_look(app: &ExternalApplication, achieved: &Achieved, now: Timestamp)
             let first = app.status.as_ref().is_none_or(|status| super::current(&status.credentials).is_none());
             let rotation = status_after(app, progress, first, now);
             let credentials = &achieved.credentials;
+            // A server that gives no other secret was asked for more time in this pass, and is not asked again and again.
+            let fixed = valid.server.capabilities.secrets == Secrets::Fixed;
             // Of several requests each has a pass of its own.
             if super::with_facts(app, credentials, rotation.as_ref(), now, super::due).flatten().is_some() {
-                return Some(later(now, Duration::from_secs(1)));
+                return Some(later(now, if fixed { AGAIN } else { Duration::from_secs(1) }));
             }
             let next = next_time(app, credentials, rotation.as_ref(), now)?;
             Some(next.max(soon))

@@ -1,6 +1,7 @@
 //! The checks, without a clock.
 
 use super::*;
+use crate::api::{REVOKE_NOW, ROLLBACK, ROTATE};
 use crate::domain::fixtures::{NOON, app, settled};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;

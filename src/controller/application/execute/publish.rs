@@ -4,7 +4,7 @@ use super::{Halt, Pass};
 use crate::api::ExternalApplication;
 use crate::api::external_application::OutputKind;
 use crate::controller::events::Tone;
-use crate::controller::kubernetes::{is_conflict, is_terminating, say};
+use crate::controller::kubernetes::{is_conflict, is_refused, is_terminating, say};
 use crate::domain::observed::{Finding, Observed, OutputRef, Retry};
 use crate::domain::outputs::{Key, ResolvedOutput, render};
 use crate::domain::plan::Standing;
@@ -27,11 +27,11 @@ impl Pass<'_> {
         let meta = written.map_err(|error| match error {
             error if is_terminating(&error) => Halt::Stale,
             error if is_conflict(&error) && over.is_some() => Halt::Stale,
-            error => Halt::Because(Finding::passing(
-                Reason::OutputNotWritten,
-                format!("{} could not be written: {}", wanted.name, say(&error)),
-                Retry::Backoff,
-            )),
+            error => {
+                let message = format!("{} could not be written: {}", wanted.name, say(&error));
+                let finding = Finding::passing(Reason::OutputNotWritten, message, Retry::Backoff);
+                if is_refused(&error) { Halt::Unwritable(finding) } else { Halt::Because(finding) }
+            }
         })?;
         self.ctx.owned.wrote(wanted.kind, &meta);
         let secret_type = over.and_then(|standing| standing.secret_type.clone());

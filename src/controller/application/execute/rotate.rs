@@ -7,6 +7,7 @@ use super::{Halt, Pass};
 use crate::controller::events::Tone;
 use crate::controller::kubernetes::{is_conflict, is_not_found, is_refused, is_terminating, say};
 use crate::domain::credentials::{self, Current};
+use crate::domain::intent::READ_LAG;
 use crate::domain::observed::{Finding, Retry};
 use crate::domain::outputs::ResolvedOutput;
 use crate::domain::plan::Standing;
@@ -124,7 +125,7 @@ impl Pass<'_> {
 
     /// All that the rotation takes is done, unless something of what leaked could not be removed.
     pub(super) fn complete(&mut self, trigger: Trigger, request: Option<String>) {
-        if trigger == Trigger::Leaked && self.unretired.is_some() {
+        if trigger == Trigger::Leaked && self.undone.is_some() {
             return;
         }
         self.let_accepted_take_over();
@@ -191,24 +192,47 @@ impl Pass<'_> {
 
     /// Writes the proven secret into one object.
     pub(super) async fn replace(&mut self, output: &ResolvedOutput, over: Option<&Standing>) -> Result<(), Halt> {
-        self.publish(output, over).await?;
-        self.let_accepted_take_over();
+        let before = self.unwritten;
+        let written = self.publish(output, over).await;
+        self.or_later(written)?;
+        if self.unwritten < before {
+            self.let_accepted_take_over();
+        }
         Ok(())
+    }
+
+    /// While what leaked is to go, an object that cannot be written does not keep it valid: it is said at the end.
+    pub(super) fn or_later(&mut self, written: Result<(), Halt>) -> Result<(), Halt> {
+        match (written, &self.progress) {
+            (Err(Halt::Unwritable(finding)), Progress::Publishing { trigger: Trigger::Leaked, .. }) => {
+                self.undone = Some(finding);
+                Ok(())
+            }
+            (written, _) => written,
+        }
     }
 
     /// A secret that cannot be removed keeps nothing else from being done; it is said at the end. Of what the registration
     /// does not show nothing is removed: some servers know secrets by their identifier alone, whoever they belong to.
     pub(super) async fn retire(&mut self, id: &ClientId, secret: SecretId) -> Result<(), Halt> {
-        if self.removed.contains(&secret) {
+        // Where the next secret could be written nowhere, the one before is all that workloads have.
+        if self.removed.contains(&secret) || (self.accepted.is_some() && self.undone.is_some()) {
             return Ok(());
         }
         if !self.seen.registration.shows(&secret) {
+            if self.may_not_show(&secret) {
+                let message = format!(
+                    "secret {secret} was made a moment ago, and the server does not show it yet: it is removed once it does"
+                );
+                self.undone = Some(Finding::passing(Reason::Progressing, message, Retry::After(READ_LAG)));
+                return Ok(());
+            }
             self.removed.push(secret);
             return Ok(());
         }
         if let Err(error) = self.connection.client.remove_secret(id, &secret).await {
             if let Halt::Because(finding) = self.server_failed(&error) {
-                self.unretired = Some(finding);
+                self.undone = Some(finding);
             }
             return Ok(());
         }
@@ -216,6 +240,16 @@ impl Pass<'_> {
         self.say(tone, Reason::SecretRetired, &note);
         self.removed.push(secret);
         Ok(())
+    }
+
+    /// Whether a secret is so young that the server's reads need not show it.
+    fn may_not_show(&self, secret: &SecretId) -> bool {
+        let listed = self.listed().iter().find(|credential| credential.id == secret.as_str());
+        let kept =
+            self.seen.kept.as_ref().filter(|seen| seen.kept.next.as_ref().is_some_and(|next| next.id == *secret));
+        let made = listed.and_then(|credential| Some(credential.created_at.as_ref()?.0));
+        let made = made.or(kept.map(|seen| seen.kept.since));
+        made.is_some_and(|made| self.began < rotation::later(made, READ_LAG))
     }
 
     pub(super) fn count_rotation(&self, trigger: Trigger, outcome: &'static str) {
