@@ -281,8 +281,9 @@ fn converge(
     let (first_of_all, last_of_all) =
         if valid.keeps_secret() { (Vec::new(), federate) } else { (federate, Vec::new()) };
     steps.extend(first_of_all);
-    if secret.is_some() || mint || !valid.keeps_secret() {
-        steps.extend(if rotation.urgent { Vec::new() } else { publish(valid, id, secret, seen) });
+    // What is to be written otherwise, and what goes, waits for the next secret where that one is urgent.
+    if !rotation.urgent && (secret.is_some() || mint || !valid.keeps_secret()) {
+        steps.extend(publish(valid, id, secret, seen));
         steps.extend(left_over(recorded, seen, current, &removable, valid.observe_only || mint));
         steps.extend(superseded(valid, id, secret, seen));
     }

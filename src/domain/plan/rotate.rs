@@ -28,7 +28,7 @@ pub(super) struct Rotation {
     pub pending: Option<SecretId>,
     /// Secrets that go at once, because they have leaked and another one is published.
     pub leaked: Vec<SecretId>,
-    /// Whether what is published has leaked and is about to be replaced: to write it once more is a step that could only fail.
+    /// Whether what is published has leaked and is about to be replaced: to write it once more could only stand in the way.
     pub urgent: bool,
     /// Where there is room for one secret: it is replaced by the next that is made.
     pub replaces: Option<Due>,
