@@ -155,7 +155,8 @@ pub fn plan(app: &ExternalApplication, valid: &Valid, seen: &Observed, at: Circu
         .into_iter()
         .filter(|stray| !is_kept(seen, stray))
         .collect();
-    let unusable = || unusable::due(credentials_of(app, &id), actual, at.now).filter(|_| keeps && !valid.observe_only);
+    let may_make = keeps && !valid.observe_only;
+    let unusable = || unusable::due(credentials_of(app, &id), actual, at.now).filter(|_| may_make);
     let replaces = if secret.is_none() { unusable() } else { rotation.replaces.clone() };
     if replaces.is_some() {
         secret = None;
@@ -164,7 +165,14 @@ pub fn plan(app: &ExternalApplication, valid: &Valid, seen: &Observed, at: Circu
     if valid.taken_over.is_some() {
         steps.push(Step::TakeOver(id.clone()));
     }
-    let progress = rotation.progress.clone();
+    let replaced =
+        secret.as_ref().filter(|(current, _)| is_news(app, valid, &id, current, seen)).and_then(|_| unusable());
+    let progress = match (&rotation.progress, replaced) {
+        (Progress::Rest, Some(Due { trigger, request, .. })) if rotation.is_at_rest() => {
+            Progress::Completed { trigger, request }
+        }
+        (progress, _) => progress.clone(),
+    };
     let damaged = damaged(app, &rotation, seen).filter(|_| !valid.observe_only);
     let restart = rotation.restart(valid, secret.as_ref().map(|(id, _)| id), seen);
     steps.extend(converge(app, valid, &id, actual, secret.as_ref(), seen, at, rotation));
@@ -180,6 +188,14 @@ fn damaged(app: &ExternalApplication, rotation: &rotate::Rotation, seen: &Observ
     let name = Kept::object_name(app.metadata.name.as_deref()?, app.metadata.uid.as_deref()?);
     let object = OutputRef { kind: OutputKind::Secret, name, uid: uid.clone() };
     (!anew).then_some(Step::RemoveOutput(object))
+}
+
+/// Whether a secret was made in place of one that could not be used, and the report of that was lost: nothing was kept for it,
+/// and no status names it. Where there is room for one secret, an update may have brought it as well.
+fn is_news(app: &ExternalApplication, valid: &Valid, id: &ClientId, current: &SecretId, seen: &Observed) -> bool {
+    let named = |credential: &CredentialStatus| credential.id == current.as_str();
+    let several = valid.server.capabilities.secrets == Secrets::Several;
+    several && !credentials_of(app, id).iter().any(named) && !is_kept(seen, current)
 }
 
 /// Whether the value of a secret is known although no object that workloads mount carries it.

@@ -36,7 +36,7 @@ pub(super) struct Rotation {
 
 impl Rotation {
     /// Whether no other secret is about to be published.
-    fn is_at_rest(&self) -> bool {
+    pub fn is_at_rest(&self) -> bool {
         self.steps.iter().all(|step| matches!(step, Step::Complete { .. }))
     }
 

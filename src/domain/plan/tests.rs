@@ -260,6 +260,19 @@ fn a_secret_that_the_server_lost_is_replaced_once_it_had_time_to_show() {
 }
 
 #[test]
+fn why_a_secret_was_replaced_is_said_even_where_the_report_of_the_pass_that_did_it_was_lost() {
+    let app = settled(app(), "id-9", "1");
+    let replaced = |shown: &[&str]| {
+        let shown: Vec<_> = shown.iter().map(|id| secret_info(id, None)).collect();
+        let actual = Registered { secrets: shown, ..registered_as(&app, "id-9", &[]) };
+        decide(&app, &observed().present(actual).output(published(&app, "id-9", "2"))).progress
+    };
+    let said = |trigger| Progress::Completed { trigger, request: None };
+    assert_eq!(replaced(&["2"]), said(Trigger::Gone));
+    assert_eq!(replaced(&["1", "2"]), said(Trigger::Lost));
+}
+
+#[test]
 fn a_registration_deleted_at_the_server_is_made_again_over_the_standing_secret() {
     let app = settled(app(), "id-9", "1");
     let seen = observed().missing("id-9").output(published(&app, "id-9", "1"));
