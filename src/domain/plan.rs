@@ -165,9 +165,9 @@ pub fn plan(app: &ExternalApplication, valid: &Valid, seen: &Observed, at: Circu
     if valid.taken_over.is_some() {
         steps.push(Step::TakeOver(id.clone()));
     }
-    let replaced =
+    let unreported =
         secret.as_ref().filter(|(current, _)| is_news(app, valid, &id, current, seen)).and_then(|_| unusable());
-    let progress = match (&rotation.progress, replaced) {
+    let progress = match (&rotation.progress, unreported) {
         (Progress::Rest, Some(Due { trigger, request, .. })) if rotation.is_at_rest() => {
             Progress::Completed { trigger, request }
         }
