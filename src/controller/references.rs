@@ -6,17 +6,16 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::ResourceExt as _;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::Event;
-use kube::{Resource, ResourceExt as _};
-use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Context;
 use super::authorization_server::key_of;
 use super::servers::ServerKey;
-use super::watch::{Watching, drive};
+use super::watch::{Namespaced, Watching, drive};
 use crate::api::AuthorizationServer;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -130,13 +129,7 @@ impl References {
 
     fn spawn<K>(&self, kind: &'static str, reference: &Reference, running: &CancellationToken)
     where
-        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
-            + Clone
-            + Debug
-            + DeserializeOwned
-            + Send
-            + Sync
-            + 'static,
+        K: Namespaced,
     {
         let events = self.watching.named::<K>(kind, &reference.namespace, &reference.name);
         let (context, users) = (self.context.clone(), self.users.clone());

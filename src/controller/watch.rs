@@ -58,6 +58,29 @@ impl Synced {
     }
 }
 
+/// A kind that lives in namespaces and can be watched.
+pub trait Namespaced:
+    Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<K> Namespaced for K where
+    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static
+{
+}
+
 /// What every watch needs.
 #[derive(Clone)]
 pub struct Watching {
@@ -72,13 +95,7 @@ impl Watching {
     /// Events of one kind in the watched namespaces, without managed fields and without errors.
     pub fn namespaced<K>(&self, kind: &'static str, config: &watcher::Config) -> BoxStream<'static, Event<K>>
     where
-        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
-            + Clone
-            + Debug
-            + DeserializeOwned
-            + Send
-            + Sync
-            + 'static,
+        K: Namespaced,
     {
         let one = |api: Api<DeserializeGuard<K>>| self.events(kind, api, config.clone());
         let events = if self.namespaces.is_empty() {
@@ -93,13 +110,7 @@ impl Watching {
     /// Events of one object. Readiness does not wait for it.
     pub fn named<K>(&self, kind: &'static str, namespace: &str, name: &str) -> BoxStream<'static, Event<K>>
     where
-        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
-            + Clone
-            + Debug
-            + DeserializeOwned
-            + Send
-            + Sync
-            + 'static,
+        K: Namespaced,
     {
         let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
         self.events(kind, Api::namespaced(self.client.clone(), namespace), config)

@@ -252,17 +252,9 @@ impl Administration {
     pub async fn administer(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value> {
         let token = self.token_for("PM.OAuthApp").await?;
         let path = path.replace("{organization}", &organization_of(&token).context("its tokens name no organization")?);
-        let mut request =
+        let request =
             reqwest::Client::new().request(method, format!("{}/identity_/api/{path}", self.url)).bearer_auth(token);
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        let answer = request.send().await?;
-        let (status, text) = (answer.status(), answer.text().await?);
-        if !status.is_success() {
-            return Err(Error::new(format!("{path}: {status} {text}")));
-        }
-        Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
+        said(request, body).await.map_err(|error| Error::new(format!("{path}: {error}")))
     }
 
     async fn token_for(&self, scope: &str) -> Result<String> {
@@ -287,6 +279,17 @@ impl Administration {
         }
         Ok(found)
     }
+}
+
+/// Sends a request of an API, and gives back what it says; an error has its status and its text.
+pub(super) async fn said(request: reqwest::RequestBuilder, body: Option<Value>) -> Result<Value> {
+    let request = if let Some(body) = body { request.json(&body) } else { request };
+    let answer = request.send().await?;
+    let (status, text) = (answer.status(), answer.text().await?);
+    if !status.is_success() {
+        return Err(Error::new(format!("{status} {text}")));
+    }
+    Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
 }
 
 /// The claim that names the organization of a token.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::LocalCloud;
 use super::error::{Context, Error, Result};
+use super::local_cloud::said;
 
 /// What a Secret says.
 type Keys = BTreeMap<String, String>;
@@ -41,15 +42,7 @@ impl<'a> Tenant<'a> {
         if let Some(folder) = folder {
             request = request.header(FOLDER, folder);
         }
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        let answer = request.send().await?;
-        let (status, text) = (answer.status(), answer.text().await?);
-        if !status.is_success() {
-            return Err(Error::new(format!("{path}: {status} {text}")));
-        }
-        Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
+        said(request, body).await.map_err(|error| Error::new(format!("{path}: {error}")))
     }
 
     /// Makes a folder with a queue in it; those above it must be there.
