@@ -105,6 +105,25 @@ fn what_leaked_is_not_said_to_be_gone_before_it_is() {
 }
 
 #[test]
+fn what_leaked_waits_neither_for_a_rotation_that_is_not_done_nor_for_an_object_that_is_not_as_it_should_be() {
+    let mut app = asked(REVOKE_NOW);
+    let outputs = json!([{"name": "invoice-sync-oauth"}, {"name": "elsewhere"}]);
+    app.spec.outputs = serde_json::from_value(outputs).expect("outputs");
+    let unfinished = Observed { kept: Some(kept("2", Some("1"), Trigger::Requested)), ..seen(&app, "2") };
+    let expected = [
+        "add the next secret to id-7",
+        "keep ? and ? over what was kept",
+        "prove (Leaked)",
+        "replace in invoice-sync-oauth",
+        "replace in elsewhere",
+        "retire secret 1 of id-7",
+        "retire secret 2 of id-7",
+        "complete (Leaked)",
+    ];
+    assert_eq!(steps(&app, &unfinished), expected);
+}
+
+#[test]
 fn after_a_leak_what_was_replaced_before_goes_before_another_secret_is_made() {
     let mut app = asked(REVOKE_NOW);
     let status = app.status.as_mut().expect("a status");
