@@ -15,7 +15,8 @@ use crate::api::{ApiResource, AuthorizationServer, ExternalApplication, RoleAssi
 use crate::clock::Clock;
 use crate::domain::consumers::Features;
 use crate::domain::intent::Intent;
-use crate::domain::registration::{ClientId, Credential, SecretId};
+use crate::domain::observed::Held;
+use crate::domain::registration::{ClientId, SecretId};
 use crate::metrics::{Metrics, ServerLabel};
 use crate::server::budget::BudgetRegistry;
 
@@ -93,7 +94,7 @@ pub struct Context {
     /// Who issues the tokens of the cluster's service accounts.
     pub issuer: Issuer,
     /// Secrets that a server gave out and that no object carries yet, by the application's UID.
-    held: Mutex<HashMap<String, (ClientId, Arc<Credential>)>>,
+    held: Mutex<HashMap<String, (ClientId, Held)>>,
     /// A digest of the status that this process wrote last for each application and assignment (by UID): the cache may be older.
     told: Mutex<HashMap<String, u64>>,
     /// Since when searches for the outcome of an intent (by its time) have found nothing, by the application's UID.
@@ -123,12 +124,12 @@ impl Context {
     }
 
     /// The secret that this application's registration got and that still has to be written.
-    pub fn held(&self, uid: &str, client_id: Option<&ClientId>) -> Option<Arc<Credential>> {
-        locked(&self.held).get(uid).filter(|(id, _)| Some(id) == client_id).map(|(_, credential)| credential.clone())
+    pub fn held(&self, uid: &str, client_id: Option<&ClientId>) -> Option<Held> {
+        locked(&self.held).get(uid).filter(|(id, _)| Some(id) == client_id).map(|(_, held)| held.clone())
     }
 
-    pub fn hold(&self, uid: &str, client_id: &ClientId, credential: Arc<Credential>) {
-        locked(&self.held).insert(uid.to_owned(), (client_id.clone(), credential));
+    pub fn hold(&self, uid: &str, client_id: &ClientId, held: Held) {
+        locked(&self.held).insert(uid.to_owned(), (client_id.clone(), held));
     }
 
     pub fn let_go(&self, uid: &str) {

@@ -80,8 +80,12 @@ pub async fn reconcile(app: Arc<ExternalApplication>, ctx: Arc<Context>) -> Resu
         }
         Err(refusal) => Outcome::Refused { finding: refusal.finding, scopes: refusal.scopes },
     };
-    if observed.turn.is_some() && !is_rotating(&outcome) {
-        server.rotations().ended(app.metadata.uid.as_deref().unwrap_or_default());
+    let uid = app.metadata.uid.as_deref().unwrap_or_default();
+    match observed.turn {
+        // One that is not carried on, because it is suspended or may not use the server any more, holds up nobody.
+        None => server.rotations().forget(uid),
+        Some(_) if !is_rotating(&outcome) => server.rotations().ended(uid),
+        Some(_) => {}
     }
     if execute::is_late(now, &ctx) {
         return Err(Error::Slow);

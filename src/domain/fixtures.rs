@@ -9,11 +9,11 @@ use super::capabilities::{Capabilities, CatalogueSource, Federation, PermissionS
 use super::consumers::Features;
 use super::federation::{FederatedSeen, IssuerSeen};
 use super::intent::{Intent, Search, digest};
-use super::observed::{FINALIZER, LeftOver, Observed, OutputRef, RegistrationSeen, ServerFacts, ServerSeen};
+use super::observed::{FINALIZER, Held, LeftOver, Observed, OutputRef, RegistrationSeen, ServerFacts, ServerSeen};
 use super::outputs::{CREDENTIAL, Key, Rendered, SeenOutput, render};
 use super::registration::{
-    Catalogue, CatalogueScope, ClientId, ClientSecret, ClientType, Credential, Desired, Endpoints, Grant, Mark, Owner,
-    Registered, Resource, Scope, SecretId, SecretInfo, Settings,
+    Catalogue, CatalogueScope, ClientId, ClientSecret, ClientType, Desired, Endpoints, Grant, Mark, Owner, Registered,
+    Resource, Scope, SecretId, SecretInfo, Settings,
 };
 use super::validate::{Valid, validate};
 use crate::api::{AuthorizationServer, ExternalApplication, PENDING};
@@ -204,13 +204,7 @@ impl Observed {
 
     /// A secret that the server gave out and that no object carries yet.
     pub fn holding(mut self, id: &str) -> Self {
-        self.held = Some(Arc::new(Credential {
-            id: Some(SecretId::new(id)),
-            secret: ClientSecret::new("held"),
-            created_at: None,
-            expires_at: None,
-            replaces: false,
-        }));
+        self.held = Some(Held { id: SecretId::new(id), secret: Arc::new(ClientSecret::new("held")), rotation: None });
         self
     }
 }

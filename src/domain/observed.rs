@@ -11,9 +11,10 @@ use super::federation::{FederatedSeen, IssuerSeen};
 use super::intent::{Intent, Search};
 use super::outputs::{ResolvedOutput, SeenOutput, resolve};
 use super::reason::Reason;
-use super::registration::{Catalogue, ClientId, Credential, Endpoints, Registered, SecretId};
+use super::registration::{Catalogue, ClientId, ClientSecret, Endpoints, Registered, SecretId};
 use super::renewal;
 use super::restarts;
+use super::rotation::Due;
 use super::rotation::kept::{SeenKept, Unreadable};
 use super::rotation::pacing::Turn;
 use crate::api::external_application::{ApplicationType, OutputKind};
@@ -150,6 +151,15 @@ pub struct LeftOver {
     pub immutable: bool,
 }
 
+/// A secret that the server gave out and that no object carries yet. Its value is nowhere else.
+#[derive(Clone, Debug)]
+pub struct Held {
+    pub id: SecretId,
+    pub secret: Arc<ClientSecret>,
+    /// The rotation that is done once it is published.
+    pub rotation: Option<Due>,
+}
+
 /// All that one pass over one application has seen.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Observed {
@@ -160,8 +170,7 @@ pub struct Observed {
     /// The objects that stand where outputs shall be, and those of ours with secrets.
     pub outputs: Vec<SeenOutput>,
     pub left_over: Vec<LeftOver>,
-    /// A secret that the server gave out and that no object carries yet.
-    pub held: Option<Arc<Credential>>,
+    pub held: Option<Held>,
     pub registration: RegistrationSeen,
     /// How many older applications of the namespace use the server.
     pub older_siblings: usize,
@@ -269,14 +278,22 @@ pub fn keeps_secret(app: &ExternalApplication) -> bool {
 
 /// Whether no object of a confidential application carries a secret that its status names.
 fn secret_is_lost(app: &ExternalApplication, outputs: &[SeenOutput]) -> bool {
+    keeps_secret(app) && !reported(app, outputs).any(|reported| reported)
+}
+
+/// Whether an object carries a secret that the status does not name. It is the newest, if it was not reported yet; or it was
+/// removed at the server, if somebody brought it back from a backup, or if the object is only about to be removed.
+fn is_unreported(app: &ExternalApplication, outputs: &[SeenOutput]) -> bool {
+    keeps_secret(app) && reported(app, outputs).any(|reported| !reported)
+}
+
+/// Of each object that is intact: whether the status names its secret.
+fn reported(app: &ExternalApplication, outputs: &[SeenOutput]) -> impl Iterator<Item = bool> {
     let uid = app.metadata.uid.as_deref().unwrap_or_default();
-    let Some(id) = status_client_id(app) else { return true };
-    // An object can be intact and yet carry a secret that was removed long ago: someone brought it back from a backup.
-    let reported = |secret: &SecretId| {
-        app.status.iter().flat_map(|status| &status.credentials).any(|credential| credential.id == secret.as_str())
-    };
-    let intact = |output: &SeenOutput| output.intact_secret(uid, &id).is_some_and(|(secret, _)| reported(&secret));
-    keeps_secret(app) && !outputs.iter().any(intact)
+    let id = status_client_id(app);
+    let intact = outputs.iter().filter_map(move |output| output.intact_secret(uid, id.as_ref()?));
+    let credentials = app.status.as_ref().map_or(&[][..], |status| &status.credentials);
+    intact.map(|(secret, _)| credentials.iter().any(|credential| credential.id == secret.as_str()))
 }
 
 /// Decides what to ask the server. A settled application is asked about only where something speaks for it: there are
@@ -298,9 +315,9 @@ pub fn look(app: &ExternalApplication, outputs: &[SeenOutput], suspect: bool, be
     let Some(id) = named_by_status else {
         return if observes(app) { Look::Nothing } else { Look::Namesakes };
     };
-    let lost = secret_is_lost(app, outputs);
+    let doubtful = secret_is_lost(app, outputs) || is_unreported(app, outputs);
     let ends = app.status.as_ref().is_some_and(|status| renewal::gives_reason_to_look(&status.credentials, now));
-    if suspect || begins || lost || ends || !was_settled(app) || retirement_due(app, now) {
+    if suspect || begins || doubtful || ends || !was_settled(app) || retirement_due(app, now) {
         Look::Detail(id)
     } else {
         Look::Nothing

@@ -22,6 +22,7 @@ use crate::api::rotation::Retire;
 
 mod federate;
 mod left_over;
+mod replaced;
 mod rotate;
 mod uncorrected;
 mod usable;
@@ -148,15 +149,15 @@ pub fn plan(app: &ExternalApplication, valid: &Valid, seen: &Observed, at: Circu
     };
     let keeps = valid.keeps_secret();
     let mut secret = keeps.then(|| usable_secret(app, valid, &id, actual, seen, at.now)).flatten();
-    let rotation = rotate::rotate(Case { app, valid, id: &id, actual, seen, at }, secret.as_ref());
+    let case = Case { app, valid, id: &id, actual, seen, at };
+    let mut rotation = rotate::rotate(case, secret.as_ref());
     let strays = actual
         .map(|actual| strays(app, valid, secret.as_ref().map(|(id, _)| id), actual))
         .unwrap_or_default()
         .into_iter()
         .filter(|stray| !is_kept(seen, stray))
         .collect();
-    let may_make = keeps && !valid.observe_only;
-    let unusable = || unusable::due(credentials_of(app, &id), actual, at.now).filter(|_| may_make);
+    let unusable = || unusable::due(credentials_of(app, &id), actual, at.now).filter(|_| keeps && !valid.observe_only);
     let replaces = if secret.is_none() { unusable() } else { rotation.replaces.clone() };
     if replaces.is_some() {
         secret = None;
@@ -165,14 +166,9 @@ pub fn plan(app: &ExternalApplication, valid: &Valid, seen: &Observed, at: Circu
     if valid.taken_over.is_some() {
         steps.push(Step::TakeOver(id.clone()));
     }
-    let unreported =
-        secret.as_ref().filter(|(current, _)| is_news(app, valid, &id, current, seen)).and_then(|_| unusable());
-    let progress = match (&rotation.progress, unreported) {
-        (Progress::Rest, Some(Due { trigger, request, .. })) if rotation.is_at_rest() => {
-            Progress::Completed { trigger, request }
-        }
-        (progress, _) => progress.clone(),
-    };
+    let current = secret.as_ref().map(|(id, _)| id);
+    let progress = replaced::standing(case, current, &rotation, unusable);
+    rotation.steps.extend(replaced::completion(&rotation, &progress, replaces.as_ref()));
     let damaged = damaged(app, &rotation, seen).filter(|_| !valid.observe_only);
     let restart = rotation.restart(valid, secret.as_ref().map(|(id, _)| id), seen);
     steps.extend(converge(app, valid, &id, actual, secret.as_ref(), seen, at, rotation));
@@ -188,14 +184,6 @@ fn damaged(app: &ExternalApplication, rotation: &rotate::Rotation, seen: &Observ
     let name = Kept::object_name(app.metadata.name.as_deref()?, app.metadata.uid.as_deref()?);
     let object = OutputRef { kind: OutputKind::Secret, name, uid: uid.clone() };
     (!anew).then_some(Step::RemoveOutput(object))
-}
-
-/// Whether a secret was made in place of one that could not be used, and the report of that was lost: nothing was kept for it,
-/// and no status names it. Where there is room for one secret, an update may have brought it as well.
-fn is_news(app: &ExternalApplication, valid: &Valid, id: &ClientId, current: &SecretId, seen: &Observed) -> bool {
-    let named = |credential: &CredentialStatus| credential.id == current.as_str();
-    let several = valid.server.capabilities.secrets == Secrets::Several;
-    several && !credentials_of(app, id).iter().any(named) && !is_kept(seen, current)
 }
 
 /// Whether the value of a secret is known although no object that workloads mount carries it.

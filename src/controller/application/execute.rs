@@ -360,9 +360,8 @@ impl Pass<'_> {
         self.keep(id, credential, &[]);
         let because = self.replaces.as_ref().map(|due| format!(" ({})", due.trigger.as_str())).unwrap_or_default();
         self.say(Tone::Normal, Reason::SecretReplaced, &format!("a new secret was added{because}"));
-        if let Some(Due { trigger, request, .. }) = self.replaces.take() {
-            self.count_rotation(trigger, "published");
-            self.progress = Progress::Completed { trigger, request };
+        if let Some((Due { trigger, request, .. }, current)) = self.replaces.take().zip(self.current.as_ref()) {
+            self.progress = Progress::Publishing { id: current.id.clone(), trigger, request };
         }
         Ok(())
     }

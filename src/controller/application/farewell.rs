@@ -37,6 +37,7 @@ pub async fn depart(
     server: &Server,
     ctx: &Context,
 ) -> Result<(Action, &'static str), Error> {
+    server.rotations().forget(app.metadata.uid.as_deref().unwrap_or_default());
     if !has_finalizer(app) {
         ctx.forget_application(app);
         return Ok((Action::await_change(), "done"));

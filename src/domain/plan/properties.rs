@@ -300,8 +300,10 @@ proptest! {
             let asked: Vec<_> = desired(&world.app).scopes.into_iter().map(|scope| scope.name).collect();
             let held = world.unknown.is_some_and(|scope| asked.iter().any(|name| name == scope));
             let kept = held.then(|| facts(&world));
+            let rotated = world.last_rotation();
             happen(&mut world, event, confidential);
             world.suspect = close;
+            prop_assert!(world.last_rotation() == rotated || world.publishes_what_it_says(), "said to be rotated, and is not");
             if matches!(event, Event::Pass | Event::CutPass(..)) {
                 let after = by_hand(&world);
                 prop_assert!(makes_room || before.iter().all(|secret| after.contains(secret)), "a secret made by hand was removed");
@@ -342,7 +344,9 @@ proptest! {
                 drop(world.pass(None));
             }
         }
-        if world.pass(None).is_ok() && !world.is_proving() {
+        // What was asked for while nothing was published is due once something is.
+        let carried_out = world.pass(None).is_ok() && of_application(&world.app, world.now).is_none();
+        if carried_out && !world.is_proving() {
             prop_assert_eq!(world.pass(None).ok(), Some(0), "after {:?}", history);
         }
     }

@@ -1,6 +1,8 @@
 //! How a secret is replaced where a server holds several: another one is added, kept, proven, published, and only then the
 //! one before ends. Wherever this breaks off, what was published works, and what is there tells how to go on.
 
+use super::replaced::unwritten;
+use super::usable::gone_at_server;
 use super::{Circumstances, Standing, Step};
 use crate::api::ExternalApplication;
 use crate::api::external_application::{CredentialKind, CredentialState, CredentialStatus, OutputKind};
@@ -76,7 +78,10 @@ pub(super) fn rotate(case: Case<'_>, current: Option<&(SecretId, ClientSecret)>)
     match valid.server.capabilities.secrets {
         Secrets::Several => {}
         Secrets::Fixed => return Rotation::default(),
-        Secrets::One => return in_one_step(due, seen.turn),
+        Secrets::One => {
+            // None is made while the one that was made for a rotation only has to be written.
+            return in_one_step(due.filter(|_| unwritten(case, Some(&current.0)).is_none()), seen.turn);
+        }
     }
     let kept = seen.kept.as_ref().map(|seen| &seen.kept).filter(|kept| kept.client_id == *id);
     let under_way = kept.filter(|kept| kept.under_way(Some(&current.0)).is_some());
@@ -103,14 +108,17 @@ pub(super) fn rotate(case: Case<'_>, current: Option<&(SecretId, ClientSecret)>)
 
 /// Begins a rotation, where nothing keeps it.
 fn begin(case: Case<'_>, due: Due, current: &(SecretId, ClientSecret), kept: Option<&Kept>) -> Rotation {
-    let Case { app, id, seen, at, .. } = case;
+    let Case { app, id, actual, seen, at, .. } = case;
     let before = Secret::new(current.0.clone(), &current.1);
     let (trigger, request) = (due.trigger, due.request.clone());
     let next = |next, previous| Kept { client_id: id.clone(), next, previous, trigger, request, since: at.now };
     let keep = |kept: &Kept| Step::Keep { kept: kept.clone(), over: written_over(seen) };
     if due.trigger == Trigger::RolledBack {
         let kept_before = kept.and_then(|kept| kept.previous.clone());
-        let is_valid = |kept: &Secret| rotation::previous(credentials(app), Some(&kept.id)).is_some();
+        let is_valid = |kept: &Secret| {
+            rotation::previous(credentials(app), Some(&kept.id)).is_some()
+                && !gone_at_server(app, id, &kept.id, actual, at.now)
+        };
         let Some(back) = kept_before.filter(is_valid) else {
             return Rotation { progress: refused(Some(due), nothing_before()), ..Rotation::default() };
         };

@@ -17,6 +17,7 @@ use crate::domain::validate::validate;
 
 mod consuming;
 mod objects;
+mod replaced;
 mod rotating;
 
 const ME: Circumstances<'static> = Circumstances { identity: "me", now: NOON };
@@ -213,7 +214,7 @@ fn an_adopted_registration_keeps_its_secrets_even_where_a_create_had_been_lost()
 fn a_deleted_secret_object_gets_a_new_secret_and_the_old_one_is_not_removed_yet() {
     let app = settled(app(), "id-9", "1");
     let seen = observed().present(registered("id-9"));
-    assert_eq!(steps(&app, &seen), ["add secret to id-9", "publish invoice-sync-oauth"]);
+    assert_eq!(steps(&app, &seen), ["add secret to id-9", "publish invoice-sync-oauth", "complete (Lost)"]);
 }
 
 #[test]
@@ -253,7 +254,8 @@ fn a_secret_that_the_server_lost_is_replaced_once_it_had_time_to_show() {
     let mut app = settled(app(), "id-9", "1");
     let seen =
         || observed().present(registered_as(&self::app(), "id-9", &[])).output(published(&self::app(), "id-9", "1"));
-    let expected = ["add secret to id-9", "publish invoice-sync-oauth over uid-of-invoice-sync-oauth"];
+    let expected =
+        ["add secret to id-9", "publish invoice-sync-oauth over uid-of-invoice-sync-oauth", "complete (Gone)"];
     assert_eq!(steps(&app, &seen()), expected);
     app.status.as_mut().expect("a status").credentials[0].created_at = Some(credentials::whole(NOON));
     assert_eq!(steps(&app, &seen()), [""; 0], "the server's reads may lag behind its writes");

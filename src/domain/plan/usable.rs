@@ -9,6 +9,7 @@ use crate::domain::intent::READ_LAG;
 use crate::domain::observed::Observed;
 use crate::domain::registration::{ClientId, ClientSecret, Registered, SecretId};
 use crate::domain::renewal;
+use crate::domain::rotation::current;
 use crate::domain::validate::Valid;
 
 /// The secret that is published, or that the server gave out and that only has to be written.
@@ -21,10 +22,7 @@ pub(super) fn usable_secret(
     now: Timestamp,
 ) -> Option<(SecretId, ClientSecret)> {
     let published = seen.outputs.iter().filter_map(|output| output.intact_secret(&valid.uid, id));
-    let held = || {
-        let held = seen.held.as_ref()?;
-        Some((held.id.clone()?, ClientSecret::new(held.secret.expose())))
-    };
+    let held = seen.held.as_ref().map(|held| (held.id.clone(), ClientSecret::new(held.secret.expose())));
     // Versions of an immutable object carry secrets of several ages. One that the status does not list yet is the newest, and
     // so is one that was to be published and has been, in one object or in all.
     let age = |secret: &SecretId| {
@@ -37,7 +35,7 @@ pub(super) fn usable_secret(
         let known = actual.and_then(|actual| actual.secrets.iter().find(|known| known.id == *secret));
         (rank, known.and_then(|known| known.created_at))
     };
-    // Comes last: of two values for one secret the server's counts.
+    // Comes last: of two values for one secret the last one counts, and that is the server's.
     let shown = actual.into_iter().flat_map(|actual| &actual.secrets).filter_map(|info| {
         let value = info.value.as_ref()?;
         Some((info.id.clone(), ClientSecret::new(value.expose())))
@@ -48,26 +46,27 @@ pub(super) fn usable_secret(
         _ => None,
     });
     let given = seen.outputs.iter().filter_map(|output| Some((only?.clone(), output.given_secret(id)?)));
-    // What is to be published next serves where nothing else does.
-    let kept = || {
-        let kept = &seen.kept.as_ref().filter(|kept| kept.kept.client_id == *id)?.kept;
-        let next = kept.next.as_ref()?;
-        Some((next.id.clone(), ClientSecret::new(next.value.expose())))
-    };
-    let lost = !seen.outputs.iter().any(|output| output.intact_secret(&valid.uid, id).is_some());
-    let kept = lost.then(kept).flatten();
-    published
+    // What is to be published next serves where nothing else does. Once it is published, it is written again over the one
+    // before that somebody has restored.
+    let lost = || !seen.outputs.iter().any(|output| output.intact_secret(&valid.uid, id).is_some());
+    let is_current =
+        |next: &SecretId| current(credentials_of(app, id)).is_some_and(|listed| listed.id == next.as_str());
+    let next = seen.kept.as_ref().filter(|seen| seen.kept.client_id == *id).and_then(|seen| seen.kept.next.as_ref());
+    let kept = next
+        .filter(|next| is_current(&next.id) || lost())
+        .map(|next| (next.id.clone(), ClientSecret::new(next.value.expose())));
+    kept.into_iter()
+        .chain(published)
         .chain(given)
-        .chain(held())
+        .chain(held)
         .chain(shown)
-        .chain(kept)
         .filter(|(secret, _)| !gone_at_server(app, id, secret, actual, now))
         .filter(|(secret, _)| !renewal::is_replaced(valid, actual, secret, now))
         .max_by_key(|(secret, _)| age(secret))
 }
 
 /// Whether the server no longer has the secret. One that was just made is given time to show.
-fn gone_at_server(
+pub(super) fn gone_at_server(
     app: &ExternalApplication,
     id: &ClientId,
     secret: &SecretId,

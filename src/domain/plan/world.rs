@@ -9,7 +9,7 @@ use super::*;
 use crate::api::PENDING;
 use crate::domain::credentials::{self, Current, Left, marker};
 use crate::domain::fixtures::NOON;
-use crate::domain::observed::{FINALIZER, Finding, Retry, observes, status_client_id};
+use crate::domain::observed::{FINALIZER, Finding, Held, Retry, observes, status_client_id};
 use crate::domain::reason::Reason;
 use crate::domain::registration::{Desired, Mark, SecretInfo};
 use crate::domain::rotation::kept::SeenKept;
@@ -72,7 +72,7 @@ pub struct World {
     pub objects: BTreeMap<(OutputKind, String), Object>,
     /// Everything that was ever published.
     pub backup: Vec<((OutputKind, String), Object)>,
-    held: Option<(ClientId, SecretId, String)>,
+    held: Option<(ClientId, Held)>,
     pub kept: Option<SeenKept>,
     /// Until when the token endpoint refuses secrets that were made since.
     pub lags: Option<(Timestamp, Timestamp)>,
@@ -199,6 +199,23 @@ impl World {
             let seen = object.seen(*kind, name);
             let secret = seen.client_id().and_then(|id| Some((seen.intact_secret(uid, &id)?, id)));
             secret.is_some_and(|((secret, value), id)| self.accepts(&id, &secret, value.expose()))
+        })
+    }
+
+    /// When a rotation was last said to be done.
+    pub fn last_rotation(&self) -> Option<Timestamp> {
+        Some(self.app.status.as_ref()?.rotation.as_ref()?.last_time.as_ref()?.0)
+    }
+
+    /// Whether an object carries the secret that the status calls active.
+    pub fn publishes_what_it_says(&self) -> bool {
+        let uid = self.app.metadata.uid.as_deref().unwrap_or_default();
+        let credentials = self.app.status.as_ref().map_or(&[][..], |status| &status.credentials);
+        let active = crate::domain::rotation::current(credentials).map(|credential| SecretId::new(&credential.id));
+        self.objects.iter().any(|((kind, name), object)| {
+            let seen = object.seen(*kind, name);
+            let secret = seen.client_id().and_then(|id| seen.intact_secret(uid, &id));
+            secret.map(|(id, _)| id) == active
         })
     }
 
@@ -341,8 +358,8 @@ impl World {
                 }
                 let (secret, value) = self.add_secret(&id, Some(&marker(&pass.valid.uid)));
                 self.keep(pass, &id, secret, value);
-                if let Some(Due { trigger, request, .. }) = pass.replaces.take() {
-                    pass.progress = Progress::Completed { trigger, request };
+                if let Some((Due { trigger, request, .. }, current)) = pass.replaces.take().zip(pass.current.as_ref()) {
+                    pass.progress = Progress::Publishing { id: current.id.clone(), trigger, request };
                 }
             }
             Step::AddNext(_)

@@ -40,15 +40,19 @@ const LENGTH: Duration = Duration::from_secs(2);
 /// Where none has begun for a while for want of room, it is asked for after this part of that while.
 const PATIENCE: u32 = 8;
 
+/// Of what persons ask for, so many may begin in a row while something that is scheduled waits. Then that one is next: who may
+/// ask again and again must not keep the secrets of others from being replaced.
+const IN_A_ROW: u32 = 3;
+
 /// Applications are spread over this part of their interval.
 const SPREAD: u128 = 10;
 
 /// Who goes first, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
-    /// A leak, or a lost secret: never waits, but counts.
+    /// A leak, or a lost secret: never waits, but counts. Where all that are under way are such, one other may begin.
     Immediate,
-    /// A person asked: before all that are scheduled, and waits only for others to end.
+    /// A person asked: before those that are scheduled, but for every fourth, and waits only for others to end.
     Requested,
     Scheduled,
 }
@@ -95,13 +99,23 @@ struct Place {
     urgency: Urgency,
     due: Timestamp,
     uid: String,
+    /// Whether it is scheduled and goes with those that persons ask for: enough of them went before it.
+    promoted: bool,
+}
+
+/// One that has begun.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    /// When it was heard of last.
+    heard: Timestamp,
+    urgency: Urgency,
 }
 
 /// The rotations of one server: those that have begun, and those that wait.
 #[derive(Debug, Default)]
 pub struct Pacing {
-    /// By UID: when it was heard of last.
-    begun: BTreeMap<String, Timestamp>,
+    /// By UID.
+    begun: BTreeMap<String, Begun>,
     /// When each is expected to ask again.
     line: BTreeMap<Place, Timestamp>,
     /// The place of each UID.
@@ -110,6 +124,8 @@ pub struct Pacing {
     last: Option<Timestamp>,
     /// When the last one of all began.
     latest: Option<Timestamp>,
+    /// How many that persons asked for have begun in a row while a scheduled one waited.
+    in_a_row: u32,
     /// Until when the first scheduled one waits for others.
     settled: Option<Timestamp>,
 }
@@ -119,8 +135,8 @@ impl Pacing {
     /// by asking again in time.
     pub fn ask(&mut self, limits: &Pace, request: Request, now: Timestamp) -> Turn {
         self.tidy(now);
-        if let Some(heard) = self.begun.get_mut(&request.uid) {
-            *heard = now;
+        if let Some(begun) = self.begun.get_mut(&request.uid) {
+            begun.heard = now;
             return Turn::Begin;
         }
         let place = self.place(request, limits, now);
@@ -140,7 +156,8 @@ impl Pacing {
     /// A rotation goes on that began earlier, perhaps before this process did: it counts as one that has begun.
     pub fn resume(&mut self, uid: &str, now: Timestamp) {
         self.withdraw(uid);
-        self.begun.insert(uid.to_owned(), now);
+        let urgency = self.begun.get(uid).map_or(Urgency::Scheduled, |begun| begun.urgency);
+        self.begun.insert(uid.to_owned(), Begun { heard: now, urgency });
     }
 
     /// The rotation is over, however it went.
@@ -173,7 +190,7 @@ impl Pacing {
 
     /// Gives up those whose end was never told, and what a clock that was set back makes of the times.
     fn tidy(&mut self, now: Timestamp) {
-        self.begun.retain(|_, heard| now < later(*heard, LOST));
+        self.begun.retain(|_, begun| now < later(begun.heard, LOST));
         self.last = self.last.map(|last| last.min(now));
         self.latest = self.latest.map(|latest| latest.min(now));
         self.settled = self.settled.map(|settled| settled.min(later(now, SETTLING)));
@@ -181,9 +198,11 @@ impl Pacing {
 
     /// The place of this one in the line, an old one or a new one.
     fn place(&mut self, request: Request, limits: &Pace, now: Timestamp) -> Place {
-        let Request { uid, mut due, urgency } = request;
+        let Request { uid, mut due, mut urgency } = request;
+        let mut promoted = false;
         if let Some(before) = self.places.get(&uid).cloned() {
-            if before.urgency == urgency {
+            promoted = before.promoted && urgency == Urgency::Scheduled;
+            if before.urgency == urgency || promoted {
                 due = due.min(before.due);
             }
             self.line.remove(&before);
@@ -192,18 +211,30 @@ impl Pacing {
         {
             self.settled = Some(later(now, SETTLING.min(limits.spacing)));
         }
-        let place = Place { urgency, due, uid };
+        if urgency == Urgency::Scheduled && (promoted || self.is_passed_over(limits, now)) {
+            (urgency, promoted) = (Urgency::Requested, true);
+            self.in_a_row = 0;
+        }
+        let place = Place { urgency, due, uid, promoted };
         self.places.insert(place.uid.clone(), place.clone());
         place
     }
 
+    /// Whether enough that persons asked for went before those that are scheduled.
+    fn is_passed_over(&self, limits: &Pace, now: Timestamp) -> bool {
+        self.in_a_row >= IN_A_ROW && self.last.is_none_or(|last| later(last, limits.spacing) <= now)
+    }
+
     fn begin(&mut self, place: Place, now: Timestamp) {
-        if place.urgency == Urgency::Scheduled {
-            self.last = Some(now);
+        let waits = self.line.last_key_value().is_some_and(|(last, _)| last.urgency == Urgency::Scheduled);
+        match place.urgency {
+            Urgency::Requested if !place.promoted => self.in_a_row = if waits { self.in_a_row + 1 } else { 0 },
+            Urgency::Requested | Urgency::Scheduled => (self.in_a_row, self.last) = (0, Some(now)),
+            Urgency::Immediate => {}
         }
         self.latest = Some(now);
         self.places.remove(&place.uid);
-        self.begun.insert(place.uid, now);
+        self.begun.insert(place.uid, Begun { heard: now, urgency: place.urgency });
     }
 
     /// When the turn of this one comes, as far as that can be told now.
@@ -211,8 +242,11 @@ impl Pacing {
         self.drop_late(place, now);
         let ahead = self.line.range(..place).count();
         let missing = (self.begun.len() + ahead + 1).saturating_sub(limits.concurrency);
+        let urgent_alone = self.begun.values().all(|begun| begun.urgency == Urgency::Immediate);
+        let missing = if urgent_alone { missing.min(ahead) } else { missing };
         let room = if missing + ahead == 0 { now } else { later(now, self.wait_for(missing, limits, now)) };
         match place.urgency {
+            Urgency::Requested if place.promoted => room.max(self.last.map_or(now, |last| later(last, limits.spacing))),
             Urgency::Immediate | Urgency::Requested => room,
             Urgency::Scheduled => room.max(self.spaced(place, limits, now)),
         }

@@ -9,7 +9,7 @@ use super::{Halt, Pass};
 use crate::controller::events::Tone;
 use crate::domain::credentials::Current;
 use crate::domain::intent::{CREATE, Intent, SENT_WITHIN};
-use crate::domain::observed::{FINALIZER, RegistrationSeen};
+use crate::domain::observed::{FINALIZER, Held, RegistrationSeen};
 use crate::domain::reason::Reason;
 use crate::domain::registration::{ClientId, ClientSecret, Credential, SecretId, SecretInfo};
 use crate::server::{AuthorizationServer as _, ServerError};
@@ -72,12 +72,11 @@ impl Pass<'_> {
     }
 
     /// Keeps a secret until an object carries it.
-    pub(super) fn keep(&mut self, id: &ClientId, mut credential: Credential, listed: &[SecretInfo]) {
+    pub(super) fn keep(&mut self, id: &ClientId, credential: Credential, listed: &[SecretInfo]) {
         let secret_id = credential.id.clone().unwrap_or_else(|| match listed {
             [only] => only.id.clone(),
             _ => SecretId::new("initial"),
         });
-        credential.id = Some(secret_id.clone());
         if credential.replaces {
             let before = self.app.status.iter().flat_map(|status| &status.credentials);
             self.removed.extend(before.map(|credential| SecretId::new(&credential.id)));
@@ -88,8 +87,9 @@ impl Pass<'_> {
             expires_at: credential.expires_at,
             verified_at: None,
         });
-        self.secret = Some((secret_id, ClientSecret::new(credential.secret.expose())));
-        self.ctx.hold(self.uid(), id, Arc::new(credential));
+        self.secret = Some((secret_id.clone(), ClientSecret::new(credential.secret.expose())));
+        let (secret, rotation) = (Arc::new(credential.secret), self.replaces.clone());
+        self.ctx.hold(self.uid(), id, Held { id: secret_id, secret, rotation });
     }
 
     pub(super) fn take_over(&mut self, id: &ClientId) -> Result<(), Halt> {

@@ -7,7 +7,8 @@ fn a_damaged_client_secret_is_replaced_by_a_new_one() {
     let app = settled(app(), "id-9", "1");
     let mut damaged = published(&app, "id-9", "1");
     edit(&mut damaged, "client-secret", "something else");
-    let expected = ["add secret to id-9", "publish invoice-sync-oauth over uid-of-invoice-sync-oauth"];
+    let expected =
+        ["add secret to id-9", "publish invoice-sync-oauth over uid-of-invoice-sync-oauth", "complete (Lost)"];
     assert_eq!(steps(&app, &observed().present(registered("id-9")).output(damaged)), expected);
 }
 
@@ -101,7 +102,8 @@ fn a_secret_object_brought_back_from_a_backup_is_written_anew() {
     let detail = Look::Detail(ClientId::new("id-9"));
     assert_eq!(look(&app, std::slice::from_ref(&old), false, false, NOON), detail);
     let seen = observed().present(registered_as(&app, "id-9", &["2"])).output(old);
-    let expected = ["add secret to id-9", "publish invoice-sync-oauth over uid-of-invoice-sync-oauth"];
+    let expected =
+        ["add secret to id-9", "publish invoice-sync-oauth over uid-of-invoice-sync-oauth", "complete (Lost)"];
     assert_eq!(steps(&app, &seen), expected);
 }
 
@@ -123,11 +125,14 @@ fn a_held_secret_is_published_without_another_one_being_made() {
 fn a_templated_secret_is_published_together_with_the_secret_that_is_made_for_it() {
     let template = serde_json::json!([{"name": "x", "format": "Template", "template": {"a": "{{ clientSecret }}"}}]);
     let app = settled(with_outputs(&template), "id-9", "1");
-    assert_eq!(steps(&app, &observed().present(registered("id-9"))), ["add secret to id-9", "publish x"]);
+    assert_eq!(
+        steps(&app, &observed().present(registered("id-9"))),
+        ["add secret to id-9", "publish x", "complete (Lost)"]
+    );
     let mut damaged = published(&app, "id-9", "1");
     edit(&mut damaged, "client-secret", "something else");
     let seen = observed().present(registered("id-9")).output(damaged);
-    assert_eq!(steps(&app, &seen), ["add secret to id-9", "publish x over uid-of-x"]);
+    assert_eq!(steps(&app, &seen), ["add secret to id-9", "publish x over uid-of-x", "complete (Lost)"]);
 }
 
 #[test]

@@ -217,6 +217,31 @@ fn the_secret_before_is_published_again_while_it_is_valid() {
         "complete (RolledBack)",
     ];
     assert_eq!(steps(&app, &before), expected);
+    let removed = before.present(Registered { secrets: vec![secret_info("2", None)], ..registered("id-7") });
+    let later = NOON + SignedDuration::from_secs(30);
+    let valid = crate::domain::validate::validate(&app, &removed, later).expect("valid");
+    let refused = plan(&app, &valid, &removed, Circumstances { identity: "me", now: later });
+    assert!(matches!(refused.progress, Progress::Impossible { .. }), "removed at the server: {:?}", refused.progress);
+}
+
+#[test]
+fn the_secret_before_that_somebody_restores_in_the_overlap_is_written_over_with_the_one_that_replaced_it() {
+    let mut app = settled(app(), "id-7", "2");
+    let status = app.status.as_mut().expect("a status");
+    let mut retiring = status.credentials[0].clone();
+    (retiring.id, retiring.state) = ("1".into(), CredentialState::Retiring);
+    retiring.expires_at = Some(crate::domain::credentials::whole(NOON + SignedDuration::from_hours(1)));
+    status.credentials.push(retiring);
+    status.rotation = Some(recorded());
+    let restored = Observed { kept: Some(kept("2", Some("1"), Trigger::Requested)), ..seen(&app, "1") };
+    assert_eq!(steps(&app, &restored), ["publish invoice-sync-oauth over uid-of-invoice-sync-oauth"]);
+    assert_eq!(decide(&app, &restored).secret.map(|(id, _)| id), Some(SecretId::new("2")));
+    // Where that one has been removed at the server, the restored one is all that workloads have.
+    let left = restored.present(Registered { secrets: vec![secret_info("1", None)], ..registered("id-7") });
+    let later = NOON + SignedDuration::from_secs(60);
+    let valid = crate::domain::validate::validate(&app, &left, later).expect("valid");
+    let plan = plan(&app, &valid, &left, Circumstances { identity: "me", now: later });
+    assert_eq!(plan.secret.map(|(id, _)| id), Some(SecretId::new("1")));
 }
 
 #[test]

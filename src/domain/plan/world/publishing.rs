@@ -10,7 +10,8 @@ impl World {
     pub(super) fn keep(&mut self, pass: &mut Pass<'_>, id: &ClientId, secret: SecretId, value: String) {
         pass.current = Some(Current { created_at: Some(self.now), ..Current::known_as(secret.clone()) });
         pass.secret = Some((secret.clone(), ClientSecret::new(&value)));
-        self.held = Some((id.clone(), secret, value));
+        let held = Held { id: secret, secret: ClientSecret::new(&value).into(), rotation: pass.replaces.clone() };
+        self.held = Some((id.clone(), held));
     }
 
     pub(super) fn publish(&mut self, pass: &mut Pass<'_>, output: &ResolvedOutput, over: Option<&Standing>) {

@@ -9,7 +9,7 @@ use crate::domain::fixtures::observed;
 use crate::domain::intent::{self, Search};
 use crate::domain::observed::{Look, ServerSeen, look};
 use crate::domain::outputs::{CREDENTIAL, Content, MANAGED_BY, Rendered, VERSIONED, resolve};
-use crate::domain::registration::{Credential, Listed};
+use crate::domain::registration::Listed;
 use crate::domain::validate::desired;
 
 impl World {
@@ -65,15 +65,8 @@ impl World {
             RegistrationSeen::Present(actual) => Some(actual.client_id.clone()),
             _ => None,
         };
-        seen.held = self.held.as_ref().filter(|(client, ..)| Some(client) == id.as_ref()).map(|(_, id, value)| {
-            Arc::new(Credential {
-                id: Some(id.clone()),
-                secret: ClientSecret::new(value),
-                created_at: None,
-                expires_at: None,
-                replaces: false,
-            })
-        });
+        let of_it = self.held.as_ref().filter(|(client, _)| Some(client) == id.as_ref());
+        seen.held = of_it.map(|(_, held)| held.clone());
         seen
     }
 

@@ -94,12 +94,56 @@ fn a_leak_never_waits_but_counts() {
         assert_eq!(asks(&mut pacing, leaked, Urgency::Immediate, 11), Turn::Begin);
     }
     assert_eq!(pacing.under_way(), 5);
-    for ended in ["a", "b", "x"] {
+    for ended in ["a", "x", "y"] {
         pacing.ended(ended);
         assert!(matches!(scheduled(&mut pacing, "c", 30), Turn::Wait(_)), "two are under way");
     }
-    pacing.ended("y");
+    pacing.ended("b");
     assert_eq!(scheduled(&mut pacing, "c", 31), Turn::Begin);
+}
+
+#[test]
+fn those_that_never_wait_leave_room_for_one_other() {
+    let mut pacing = begun(&["b", "c"]);
+    for leaked in ["x", "y", "z"] {
+        assert_eq!(asks(&mut pacing, leaked, Urgency::Immediate, 1), Turn::Begin);
+    }
+    pacing.ended("a");
+    assert_eq!(scheduled(&mut pacing, "b", 10), Turn::Begin);
+    assert!(matches!(scheduled(&mut pacing, "c", 20), Turn::Wait(_)));
+}
+
+#[test]
+fn whoever_asks_again_and_again_keeps_what_is_scheduled_waiting_only_for_a_while() {
+    let mut pacing = begun(&["b", "c"]);
+    pacing.ended("a");
+    let mut begun = Vec::new();
+    let mut asks_again = BTreeMap::from([("b", 0), ("c", 0)].map(|(uid, at)| (uid.to_owned(), after(at))));
+    for second in 1..120 {
+        let now = after(second);
+        // Sixteen of them, each of which asks for another one as soon as the last is done, after a second.
+        for requested in 0..16 {
+            let request = Request { uid: format!("r{requested}"), due: now, urgency: Urgency::Requested };
+            pacing.ask(&PACE, request, now);
+        }
+        for uid in asks_again.clone().into_iter().filter(|(_, at)| *at <= now).map(|(uid, _)| uid) {
+            match pacing.ask(&PACE, request(&uid, Urgency::Scheduled), now) {
+                Turn::Begin => drop(asks_again.remove(&uid)),
+                Turn::Wait(until) => drop(asks_again.insert(uid.clone(), until)),
+            }
+            if !asks_again.contains_key(&uid) {
+                begun.push((uid, second));
+            }
+        }
+        for requested in 0..16 {
+            pacing.ended(&format!("r{requested}"));
+        }
+        pacing.ended("b");
+        pacing.ended("c");
+    }
+    let uids: Vec<&str> = begun.iter().map(|(uid, _)| uid.as_str()).collect();
+    assert_eq!(uids, ["b", "c"], "{begun:?}");
+    assert!(begun[1].1 - begun[0].1 >= 10, "so long after each other: {begun:?}");
 }
 
 #[test]
