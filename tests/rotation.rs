@@ -13,6 +13,7 @@ mod disturbed;
 mod fleet;
 mod forged;
 mod in_use;
+mod obstructed;
 mod one_secret;
 mod requested;
 mod secrecy;

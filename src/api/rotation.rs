@@ -202,6 +202,12 @@ pub struct RotationStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub revoke_now: Option<String>,
+    /// What was carried out before that, the latest first: an annotation that goes back to one of these values asks for
+    /// nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub earlier: Vec<RotationRequest>,
     /// When a new secret was last withdrawn because the server did not accept it. The next try is an hour later, or when
     /// somebody asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -210,6 +216,18 @@ pub struct RotationStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub restarted: Option<String>,
+}
+
+/// What somebody asked for with an annotation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RotationRequest {
+    /// The annotation.
+    #[schemars(length(max = 64))]
+    pub annotation: String,
+    /// Its value.
+    #[schemars(length(max = 256))]
+    pub value: String,
 }
 
 /// How rotations of the applications of one server are spread.

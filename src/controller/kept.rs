@@ -48,13 +48,15 @@ impl Kubernetes<'_> {
         Api::namespaced(self.client.clone(), &app.namespace().unwrap_or_default())
     }
 
-    /// Keeps this, over the version that was read, or as a new object: of two operators, one loses.
+    /// Keeps this, over the version that was read, or as a new object: of two operators, one loses. `trial`: only asks whether
+    /// it could be.
     pub async fn keep(
         &self,
         app: &ExternalApplication,
         kept: &Kept,
         seal: &str,
         over: Option<&(String, String)>,
+        trial: bool,
     ) -> kube::Result<ObjectMeta> {
         let uid = app.uid().unwrap_or_default();
         let data: BTreeMap<String, String> =
@@ -68,7 +70,9 @@ impl Kubernetes<'_> {
         });
         metadata["annotations"][SEAL] = json!(seal);
         let mut body = json!({"apiVersion": "v1", "kind": "Secret", "type": TYPE, "metadata": metadata, "data": data});
-        self.metrics.wrote("Secret", "rotation");
+        if !trial {
+            self.metrics.wrote("Secret", "rotation");
+        }
         let api = self.secrets(app);
         if let Some((uid, version)) = over {
             // Of what was kept before nothing may be left: whoever applies keeps what others have written.
@@ -80,11 +84,12 @@ impl Kubernetes<'_> {
             }
             body["metadata"]["uid"] = json!(uid);
             body["metadata"]["resourceVersion"] = json!(version);
-            let parameters = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+            let parameters =
+                PatchParams { field_manager: Some(MANAGER.into()), dry_run: trial, ..PatchParams::default() };
             return Ok(api.patch(&name_of(app), &parameters, &Patch::Merge(&body)).await?.metadata);
         }
         let secret = serde_json::from_value(body).map_err(kube::Error::SerdeError)?;
-        let parameters = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };
+        let parameters = PostParams { field_manager: Some(MANAGER.into()), dry_run: trial };
         Ok(api.create(&parameters, &secret).await?.metadata)
     }
 

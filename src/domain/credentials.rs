@@ -114,6 +114,12 @@ fn is_due(credential: &CredentialStatus, now: Timestamp) -> bool {
     credential.state == CredentialState::Retiring && credential.expires_at.as_ref().is_some_and(|end| end.0 <= now)
 }
 
+/// The secrets that are to be published or were: their identifiers.
+pub fn passing(listed: &[CredentialStatus]) -> Vec<String> {
+    let secrets = listed.iter().filter(|credential| credential.kind == CredentialKind::Secret);
+    secrets.filter(|secret| secret.state != CredentialState::Active).map(|secret| secret.id.clone()).collect()
+}
+
 /// What the status says of the credentials after a pass.
 pub fn after(old: &[CredentialStatus], left: &Left<'_>) -> Vec<CredentialStatus> {
     let until = |span| {

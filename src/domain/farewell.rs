@@ -18,6 +18,8 @@ pub struct Leaving<'a> {
     pub observe_only: bool,
     /// The registration, where there is one and it is known.
     pub client_id: Option<&'a ClientId>,
+    /// Its secrets beside the published one, which are on their way in or out.
+    pub passing: Vec<String>,
     pub own_client_id: Option<&'a ClientId>,
     /// Another application that stands for the same registration.
     pub shared_with: Option<&'a str>,
@@ -62,9 +64,17 @@ pub fn decide(leaving: &Leaving<'_>) -> Farewell {
         return Farewell::Release(Reason::Retained, "management was Observe: the registration is left as it is".into());
     }
     if leaving.policy == DeletionPolicy::Retain {
-        let what =
-            leaving.client_id.map_or("there is no registration".into(), |id| format!("registration {id} is left"));
-        return Farewell::Release(Reason::Retained, what);
+        let mut what = vec![match leaving.client_id {
+            None => "there is no registration".to_owned(),
+            Some(id) => format!("registration {id} is left"),
+        }];
+        if !leaving.passing.is_empty() {
+            let secrets = leaving.passing.join(", ");
+            what.push(format!(
+                "beside the published secret {secrets} stays valid there, and nobody removes it any more"
+            ));
+        }
+        return Farewell::Release(Reason::Retained, what.join("; "));
     }
     if let Some(obstacle) = &leaving.obstacle {
         return wait_or_hand_over(leaving, obstacle);
@@ -131,6 +141,7 @@ mod tests {
             policy: DeletionPolicy::Delete,
             observe_only: false,
             client_id: id,
+            passing: Vec::new(),
             own_client_id: None,
             shared_with: None,
             obstacle: None,
@@ -153,6 +164,9 @@ mod tests {
         assert_eq!(decide(&revoke), Farewell::Revoke(id.clone()));
         let retain = Leaving { policy: DeletionPolicy::Retain, obstacle: Some(down()), ..leaving(Some(&id)) };
         assert!(matches!(decide(&retain), Farewell::Release(Reason::Retained, _)), "even while the server is down");
+        let overlap = Leaving { policy: DeletionPolicy::Retain, passing: vec!["3".into()], ..leaving(Some(&id)) };
+        let Farewell::Release(_, said) = decide(&overlap) else { panic!("let go") };
+        assert!(said.contains("secret 3 stays valid"), "{said}");
     }
 
     #[test]

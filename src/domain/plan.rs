@@ -47,11 +47,11 @@ pub enum Step {
     Update { id: ClientId, differences: Vec<FieldDifference> },
     /// Have the server generate a secret, which is published at once: there is none that works, or room for one alone.
     AddSecret(ClientId),
-    /// Have the server generate a secret beside the one that is published.
-    AddNext(ClientId),
-    /// Keep what a rotation needs to go on after a crash, and to be undone; over this version of the object that keeps it.
-    /// Where there is no next secret in it, the one that was just made is.
-    Keep { kept: Kept, over: Option<(String, String)> },
+    /// Have the server generate a secret beside the one that is published, if what comes next can be kept.
+    AddNext { id: ClientId, keep: Keeping },
+    /// Keep what a rotation needs to go on after a crash, and to be undone. Where there is no next secret in it, the one that
+    /// was just made is.
+    Keep(Keeping),
     /// Ask the token endpoint whether it accepts the next secret. If not, nothing of the rotation after this step is done.
     Prove { trigger: Trigger, request: Option<String>, since: Timestamp },
     /// All that a rotation takes is done.
@@ -72,6 +72,14 @@ pub enum Step {
     Federate(federation::Change),
     /// What comes after this rests on something that is not known.
     Await(Finding),
+}
+
+/// What is to be kept for a rotation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keeping {
+    pub kept: Kept,
+    /// The identity and the version of the object that it is written over.
+    pub over: Option<(String, String)>,
 }
 
 /// An object of ours, at the version that was read.
@@ -180,7 +188,7 @@ pub fn plan(app: &ExternalApplication, valid: &Valid, seen: &Observed, at: Circu
 /// What somebody has changed of what was kept goes, unless it is written anew.
 fn damaged(app: &ExternalApplication, rotation: &rotate::Rotation, seen: &Observed) -> Option<Step> {
     let Some(Unreadable::Damaged { uid, .. }) = &seen.unreadable else { return None };
-    let anew = rotation.steps.iter().any(|step| matches!(step, Step::Keep { .. }));
+    let anew = rotation.steps.iter().any(|step| matches!(step, Step::Keep(_)));
     let name = Kept::object_name(app.metadata.name.as_deref()?, app.metadata.uid.as_deref()?);
     let object = OutputRef { kind: OutputKind::Secret, name, uid: uid.clone() };
     (!anew).then_some(Step::RemoveOutput(object))

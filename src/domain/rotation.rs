@@ -28,7 +28,7 @@ pub mod window;
 
 use kept::SeenKept;
 pub use trigger::Trigger;
-use trigger::handled;
+use trigger::{is_handled, remember};
 use window::Window;
 
 /// How long a replaced secret stays valid where nobody says otherwise.
@@ -185,8 +185,7 @@ fn request(
     now: Timestamp,
 ) -> Option<Due> {
     let value = annotations.get(trigger.annotation()?).map(|value| shortened(value))?;
-    let news = handled(status, trigger) != Some(value.as_str());
-    news.then_some(Due { trigger, since: now, request: Some(value) })
+    (!is_handled(status, trigger, &value)).then_some(Due { trigger, since: now, request: Some(value) })
 }
 
 fn expiring(facts: &Facts<'_>) -> Option<Due> {

@@ -5,6 +5,7 @@ pub mod assets;
 pub mod control_plane;
 pub mod error;
 #[cfg(test)]
+pub mod forbidden;
 pub mod gate;
 pub mod go;
 pub mod hydra;

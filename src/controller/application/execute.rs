@@ -291,8 +291,8 @@ impl Pass<'_> {
             }
             Step::AddSecret(id) => self.add_secret(&id).await,
             Step::Renew(id) => self.renew(&id).await,
-            Step::AddNext(id) => self.add_next(&id).await,
-            Step::Keep { kept, over } => self.keep_for_rotation(kept, over).await,
+            Step::AddNext { id, keep } => self.add_next(&id, &keep).await,
+            Step::Keep(keep) => self.keep_for_rotation(keep).await,
             Step::Prove { trigger, request, since } => self.prove(trigger, request, since).await,
             Step::Complete { trigger, request } => {
                 self.complete(trigger, request);

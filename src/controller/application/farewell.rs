@@ -18,7 +18,7 @@ use crate::controller::events::Tone;
 use crate::controller::kubernetes::{is_conflict, is_not_found};
 use crate::controller::servers::{Server, finding};
 use crate::controller::{Context, full_name, role_assignment, server_key};
-use crate::domain::credentials::whole;
+use crate::domain::credentials::{passing, whole};
 use crate::domain::farewell::{Farewell, Leaving, after_failure, decide, patience, policy};
 use crate::domain::intent::{self, Settlement, settle};
 use crate::domain::observed::{
@@ -66,6 +66,7 @@ pub async fn depart(
         policy,
         observe_only: observes(app),
         client_id: known.client_id.as_ref(),
+        passing: passing(app.status.as_ref().map_or(&[][..], |status| &status.credentials)),
         own_client_id: own,
         shared_with: shared.as_deref(),
         obstacle: known.obstacle.or_else(roles),
@@ -102,6 +103,7 @@ pub async fn orphaned(app: &ExternalApplication, made: Option<&ClientId>, ctx: &
         policy: policy(own, inherited),
         observe_only: observes(app),
         client_id: Some(&id),
+        passing: Vec::new(),
         own_client_id: standing.operators_own(&id).then_some(&id),
         shared_with: standing.holder(&id).as_deref().map(|_| "another application"),
         obstacle: obstacle(app, Some(&object), &server.seen(), ctx),

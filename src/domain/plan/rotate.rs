@@ -3,7 +3,7 @@
 
 use super::replaced::unwritten;
 use super::usable::gone_at_server;
-use super::{Circumstances, Standing, Step};
+use super::{Circumstances, Keeping, Standing, Step};
 use crate::api::ExternalApplication;
 use crate::api::external_application::{CredentialKind, CredentialState, CredentialStatus, OutputKind};
 use crate::domain::capabilities::Secrets;
@@ -112,7 +112,7 @@ fn begin(case: Case<'_>, due: Due, current: &(SecretId, ClientSecret), kept: Opt
     let before = Secret::new(current.0.clone(), &current.1);
     let (trigger, request) = (due.trigger, due.request.clone());
     let next = |next, previous| Kept { client_id: id.clone(), next, previous, trigger, request, since: at.now };
-    let keep = |kept: &Kept| Step::Keep { kept: kept.clone(), over: written_over(seen) };
+    let keep = |kept: &Kept| Keeping { kept: kept.clone(), over: written_over(seen) };
     if due.trigger == Trigger::RolledBack {
         let kept_before = kept.and_then(|kept| kept.previous.clone());
         let is_valid = |kept: &Secret| {
@@ -123,7 +123,7 @@ fn begin(case: Case<'_>, due: Due, current: &(SecretId, ClientSecret), kept: Opt
             return Rotation { progress: refused(Some(due), nothing_before()), ..Rotation::default() };
         };
         let kept = next(Some(back), Some(before));
-        return prove_and_publish(case, &kept, vec![keep(&kept)]);
+        return prove_and_publish(case, &kept, vec![Step::Keep(keep(&kept))]);
     }
     if let Some(Turn::Wait(until)) = seen.turn {
         return waiting(due, until);
@@ -136,7 +136,7 @@ fn begin(case: Case<'_>, due: Due, current: &(SecretId, ClientSecret), kept: Opt
     let leaked = due.trigger == Trigger::Leaked;
     let kept = next(None, (!leaked).then_some(before));
     let mut steps = if leaked { retire(id, replaced_before(app, &current.0)) } else { Vec::new() };
-    steps.extend([Step::AddNext(id.clone()), keep(&kept)]);
+    steps.extend([Step::AddNext { id: id.clone(), keep: keep(&kept) }, Step::Keep(keep(&kept))]);
     prove_and_publish(case, &kept, steps)
 }
 
@@ -285,6 +285,6 @@ fn impossible(due: &Due, valid: &Valid) -> Option<Finding> {
 }
 
 fn nothing_before() -> Finding {
-    let message = "there is no secret to go back to: either none was replaced, or the one before has been removed. Ask for a new one with the annotation extapp.dev/rotate";
+    let message = "there is no secret to go back to: none was replaced, the one before has been removed, or what was kept of it is gone or cannot be recognised any more. Ask for a new one with the annotation extapp.dev/rotate";
     Finding::stalled(Reason::RollbackImpossible, message)
 }

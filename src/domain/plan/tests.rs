@@ -47,8 +47,8 @@ fn said(step: &Step) -> String {
             format!("update {id}: {}", fields.join(", "))
         }
         Step::AddSecret(id) => format!("add secret to {id}"),
-        Step::AddNext(id) => format!("add the next secret to {id}"),
-        Step::Keep { kept, over } => {
+        Step::AddNext { id, .. } => format!("add the next secret to {id}"),
+        Step::Keep(Keeping { kept, over }) => {
             let id = |secret: &Option<crate::domain::rotation::kept::Secret>| {
                 secret.as_ref().map_or("?".to_owned(), |secret| secret.id.to_string())
             };

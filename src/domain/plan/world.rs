@@ -335,7 +335,7 @@ impl World {
                 let initial =
                     self.registrations[&id].values.iter().next().map(|(id, value)| (id.clone(), value.clone()));
                 if let Some((secret, value)) = initial {
-                    self.keep(pass, &id, secret, value);
+                    self.keep(pass, &id, secret, &value);
                 }
                 pass.client_id = Some(id);
             }
@@ -357,13 +357,13 @@ impl World {
                     pass.removed.extend(before.map(|credential| SecretId::new(&credential.id)));
                 }
                 let (secret, value) = self.add_secret(&id, Some(&marker(&pass.valid.uid)));
-                self.keep(pass, &id, secret, value);
+                self.keep(pass, &id, secret, &value);
                 if let Some((Due { trigger, request, .. }, current)) = pass.replaces.take().zip(pass.current.as_ref()) {
                     pass.progress = Progress::Publishing { id: current.id.clone(), trigger, request };
                 }
             }
-            Step::AddNext(_)
-            | Step::Keep { .. }
+            Step::AddNext { .. }
+            | Step::Keep(_)
             | Step::Prove { .. }
             | Step::Replace { .. }
             | Step::Complete { .. } => self.rotate(pass, step),

@@ -80,13 +80,13 @@ fn a_secret_that_ends_is_renewed_by_an_update_where_no_other_can_be_made() {
     let renews = |(steps, _): (Vec<Step>, _)| steps.contains(&Step::Renew(ClientId::new("id")));
     assert!(!renews(steps(fixed, after(1))), "too early");
     assert!(renews(steps(fixed, after(2))));
-    let id = || ClientId::new("id");
     let one = Capabilities { secrets: Secrets::One, ..facts().capabilities };
-    for (capabilities, step) in [(facts().capabilities, Step::AddNext(id())), (one, Step::AddSecret(id()))] {
+    let made = |steps: &[Step]| steps.iter().any(|step| matches!(step, Step::AddNext { .. } | Step::AddSecret(_)));
+    for capabilities in [facts().capabilities, one] {
         let (other, _) = steps(capabilities, after(2));
-        assert!(other.contains(&step), "elsewhere another one is made: {other:?}");
+        assert!(made(&other), "elsewhere another one is made: {other:?}");
         let (early, _) = steps(capabilities, after(1));
-        assert!(!early.contains(&step), "too early");
+        assert!(!made(&early), "too early");
     }
 }
 

@@ -99,9 +99,8 @@ impl Kept {
     pub fn is_recorded(&self, status: Option<&RotationStatus>) -> bool {
         let Some(status) = status else { return false };
         let last = status.last_time.as_ref().map(|time| time.0);
-        if self.request.is_some() {
-            let settled = super::handled(status, self.trigger) == self.request.as_deref();
-            return settled || last.is_some_and(|last| last > self.since);
+        if let Some(request) = &self.request {
+            return super::is_handled(status, self.trigger, request) || last.is_some_and(|last| last > self.since);
         }
         last.is_some_and(|last| last >= crate::domain::credentials::whole(self.since).0)
     }

@@ -30,14 +30,20 @@ pub enum Verdict {
     Withdraw,
 }
 
+/// How long after it was made a secret is tried that got this answer.
+pub fn patience(trigger: Trigger, answer: Answer) -> Duration {
+    match answer {
+        Answer::Nothing if trigger != Trigger::Leaked => UNANSWERED,
+        _ => trigger.patience(),
+    }
+}
+
 /// `since`: when the secret was made.
 pub fn judge(trigger: Trigger, since: Timestamp, answer: Answer, now: Timestamp) -> Verdict {
-    let patience = match answer {
-        Answer::Accepted => return Verdict::Publish,
-        Answer::Nothing if trigger != Trigger::Leaked => UNANSWERED,
-        Answer::Refused | Answer::Nothing => trigger.patience(),
-    };
-    if now < later(since, patience) {
+    if answer == Answer::Accepted {
+        return Verdict::Publish;
+    }
+    if now < later(since, patience(trigger, answer)) {
         return Verdict::Later(next_try(since, now));
     }
     if trigger == Trigger::Leaked { Verdict::PublishUnproven } else { Verdict::Withdraw }

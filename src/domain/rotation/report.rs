@@ -6,7 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{AGAIN, Due, Policy, Trigger, later, shortened};
+use super::proof::Answer;
+use super::{AGAIN, Due, Policy, Trigger, later, remember, shortened};
 use crate::api::external_application::{CredentialKind, CredentialStatus};
 use crate::api::rotation::RotationStatus;
 use crate::api::{ExternalApplication, REVOKE_NOW, ROLLBACK, ROTATE};
@@ -36,9 +37,16 @@ pub enum Progress {
     Rest,
     /// It is due, and others go first.
     Waiting { due: Due, until: Timestamp },
-    /// The new secret is not accepted yet.
-    Proving { id: SecretId, since: Timestamp, until: Timestamp, trigger: Trigger, request: Option<String> },
-    /// The new secret is accepted, and not everything is done that the rotation takes.
+    /// The new secret is not accepted yet. It is tried until this time, if the answer stays the same.
+    Proving {
+        id: SecretId,
+        since: Timestamp,
+        until: Timestamp,
+        answer: Answer,
+        trigger: Trigger,
+        request: Option<String>,
+    },
+    /// The new secret takes the place of the one before, and not everything is done that the rotation takes.
     Publishing { id: SecretId, trigger: Trigger, request: Option<String> },
     /// Something stands in its way.
     Blocked { due: Due, finding: Finding },
@@ -63,11 +71,11 @@ pub fn status_after(
     let annotations = app.metadata.annotations.as_ref().unwrap_or(&none);
     let asked = |key: &str| annotations.get(key).map(|value| shortened(value));
     if first {
-        status.rotate = asked(ROTATE).or(status.rotate);
-        status.rollback = asked(ROLLBACK).or(status.rollback);
+        remember(&mut status, Trigger::Requested, asked(ROTATE));
+        remember(&mut status, Trigger::RolledBack, asked(ROLLBACK));
         let credentials = app.status.iter().flat_map(|status| &status.credentials);
         if !credentials.into_iter().any(|credential| credential.kind == CredentialKind::Secret) {
-            status.revoke_now = asked(REVOKE_NOW).or(status.revoke_now);
+            remember(&mut status, Trigger::Leaked, asked(REVOKE_NOW));
         }
     }
     match progress {
@@ -76,30 +84,19 @@ pub fn status_after(
         | Progress::Proving { .. }
         | Progress::Publishing { .. }
         | Progress::Blocked { .. } => {}
-        Progress::Impossible { due, .. } => settle(&mut status, due.trigger, due.request.as_ref()),
+        Progress::Impossible { due, .. } => remember(&mut status, due.trigger, due.request.clone()),
         Progress::Completed { trigger, request } => {
-            settle(&mut status, *trigger, request.as_ref());
+            remember(&mut status, *trigger, request.clone());
             status.last_time = Some(whole(now));
             status.last_trigger = Some(trigger.as_str().to_owned());
             status.failed_time = None;
         }
         Progress::Withdrawn { trigger, request } => {
-            settle(&mut status, *trigger, request.as_ref());
+            remember(&mut status, *trigger, request.clone());
             status.failed_time = Some(whole(now));
         }
     }
     (status != RotationStatus::default()).then_some(status)
-}
-
-/// Remembers what was asked for, so that it is not done twice.
-fn settle(status: &mut RotationStatus, trigger: Trigger, request: Option<&String>) {
-    let place = match trigger {
-        Trigger::Requested => &mut status.rotate,
-        Trigger::Leaked => &mut status.revoke_now,
-        Trigger::RolledBack => &mut status.rollback,
-        _ => return,
-    };
-    *place = request.cloned();
 }
 
 /// When the next rotation begins by itself, after a pass that leaves this behind.
@@ -165,11 +162,15 @@ pub fn condition(
                 ),
             );
         }
-        Progress::Proving { id, since, until, .. } => {
+        Progress::Proving { id, since, until, answer, .. } => {
+            let says = match answer {
+                Answer::Nothing => "does not answer whether it accepts it",
+                Answer::Refused | Answer::Accepted => "does not accept it yet",
+            };
             return no(
                 Reason::Proving,
                 format!(
-                    "secret {id} was added at {since} and the token endpoint does not accept it yet; the one before stays published. It is tried until {until}"
+                    "secret {id} was added at {since} and the token endpoint {says}; the one before stays published. It is tried until {until}"
                 ),
             );
         }
@@ -178,7 +179,7 @@ pub fn condition(
             return no(
                 Reason::Progressing,
                 format!(
-                    "secret {id} is accepted, and not written into every Secret yet{rest}: Ready and the Events say what keeps it"
+                    "secret {id} takes the place of the one before, and not all of that is done yet{rest}: Ready and the Events say what keeps it"
                 ),
             );
         }
@@ -251,6 +252,7 @@ mod tests {
             id: SecretId::new("2"),
             since: NOON,
             until,
+            answer: Answer::Refused,
             trigger: Trigger::Requested,
             request: None,
         };

@@ -28,6 +28,17 @@ fn found(app: &ExternalApplication, hours: i64) -> Option<&'static str> {
     of_application(app, at(hours)).map(|due| due.trigger.as_str())
 }
 
+#[test]
+fn a_value_that_an_annotation_goes_back_to_asks_for_nothing() {
+    for (annotation, field) in [("extapp.dev/rotate", "rotate"), ("extapp.dev/revoke-now", "revokeNow")] {
+        let earlier = json!([{"annotation": annotation, "value": "from the repository"}]);
+        let asked = |value| with(json!({}), &[(annotation, value)], json!({field: "by hand", "earlier": earlier}));
+        assert_eq!(found(&asked("from the repository"), 1), None);
+        assert_eq!(found(&asked("by hand"), 1), None);
+        assert!(found(&asked("another"), 1).is_some());
+    }
+}
+
 fn next(app: &ExternalApplication, hours: i64) -> Option<Timestamp> {
     let status = app.status.as_ref().expect("a status");
     report::next_time(app, &status.credentials, status.rotation.as_ref(), at(hours))

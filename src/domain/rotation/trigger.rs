@@ -6,7 +6,7 @@ use strum::{EnumIter, EnumString, IntoStaticStr};
 
 use super::pacing::Urgency;
 use super::{PROOF, URGENT_PROOF};
-use crate::api::rotation::RotationStatus;
+use crate::api::rotation::{RotationRequest, RotationStatus};
 use crate::api::{REVOKE_NOW, ROLLBACK, ROTATE};
 
 /// Why a secret is replaced.
@@ -65,12 +65,59 @@ impl Trigger {
     }
 }
 
-/// The value of an annotation that was last carried out.
-pub(super) fn handled(status: &RotationStatus, trigger: Trigger) -> Option<&str> {
-    match trigger {
-        Trigger::Requested => status.rotate.as_deref(),
-        Trigger::Leaked => status.revoke_now.as_deref(),
-        Trigger::RolledBack => status.rollback.as_deref(),
-        _ => None,
+/// How many values of annotations are remembered beside the last ones.
+const REMEMBERED: usize = 20;
+
+/// Whether what this value of an annotation asks for was carried out. A value that comes back, as from a repository that does
+/// not know what was asked for meanwhile, asks for nothing.
+pub(super) fn is_handled(status: &RotationStatus, trigger: Trigger, value: &str) -> bool {
+    let Some(annotation) = trigger.annotation() else { return false };
+    let last = match trigger {
+        Trigger::Requested => &status.rotate,
+        Trigger::Leaked => &status.revoke_now,
+        _ => &status.rollback,
+    };
+    let before = |request: &RotationRequest| request.annotation == annotation && request.value == value;
+    last.as_deref() == Some(value) || status.earlier.iter().any(before)
+}
+
+/// Remembers that it was.
+pub(super) fn remember(status: &mut RotationStatus, trigger: Trigger, value: Option<String>) {
+    let (Some(annotation), Some(value)) = (trigger.annotation(), value) else { return };
+    let place = match trigger {
+        Trigger::Requested => &mut status.rotate,
+        Trigger::Leaked => &mut status.revoke_now,
+        _ => &mut status.rollback,
+    };
+    let before = place.replace(value.clone()).filter(|before| *before != value);
+    let is = |request: &RotationRequest, value: &str| request.annotation == annotation && request.value == value;
+    status.earlier.retain(|request| !is(request, &value));
+    if let Some(value) = before {
+        status.earlier.insert(0, RotationRequest { annotation: annotation.to_owned(), value });
+        status.earlier.truncate(REMEMBERED);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_carried_out_is_remembered_even_if_something_else_was_asked_for_since() {
+        let mut status = RotationStatus::default();
+        for number in 0..30 {
+            remember(&mut status, Trigger::Leaked, Some(number.to_string()));
+        }
+        remember(&mut status, Trigger::Requested, Some("29".to_owned()));
+        remember(&mut status, Trigger::Requested, None);
+        remember(&mut status, Trigger::Leaked, Some("20".to_owned()));
+        assert!(status.earlier.iter().all(|request| request.value != "20"), "one that comes again is not there twice");
+        remember(&mut status, Trigger::Leaked, Some("29".to_owned()));
+        assert_eq!((status.revoke_now.as_deref(), status.rotate.as_deref()), (Some("29"), Some("29")));
+        let handled = |trigger, value| is_handled(&status, trigger, value);
+        assert!(handled(Trigger::Leaked, "29") && handled(Trigger::Leaked, "9") && !handled(Trigger::Leaked, "8"));
+        assert!(handled(Trigger::Requested, "29") && !handled(Trigger::Requested, "28"));
+        assert!(!handled(Trigger::RolledBack, "29") && !handled(Trigger::Schedule, "29"));
+        assert_eq!(status.earlier.len(), REMEMBERED);
     }
 }

@@ -10,19 +10,23 @@ use crate::domain::credentials::{self, Current};
 use crate::domain::intent::READ_LAG;
 use crate::domain::observed::{Finding, Retry};
 use crate::domain::outputs::ResolvedOutput;
-use crate::domain::plan::Standing;
+use crate::domain::plan::{Keeping, Standing};
 use crate::domain::reason::Reason;
 use crate::domain::registration::{ClientId, ClientSecret, SecretId};
 use crate::domain::rotation::kept::{Kept, Secret, SeenKept};
-use crate::domain::rotation::proof::{Answer, Verdict, judge};
+use crate::domain::rotation::proof::{Answer, Verdict, judge, patience};
 use crate::domain::rotation::report::Progress;
 use crate::domain::rotation::{self, Trigger};
 use crate::metrics::Rotated;
 use crate::server::{AuthorizationServer as _, ServerError};
 
 impl Pass<'_> {
-    /// Has a secret made beside the published one. Nobody has it but this pass, until it is kept.
-    pub(super) async fn add_next(&mut self, id: &ClientId) -> Result<(), Halt> {
+    /// Has a secret made beside the published one. Nobody has it but this pass, until it is kept: whether it can be is asked
+    /// before, since what is refused once is refused at the next try as well.
+    pub(super) async fn add_next(&mut self, id: &ClientId, keep: &Keeping) -> Result<(), Halt> {
+        let Keeping { kept, over } = keep;
+        let trial = self.ctx.kubernetes().keep(self.app, kept, "", over.as_ref(), true).await;
+        trial.map_err(|error| not_kept(&error))?;
         let credential = match self.connection.client.add_secret(id, &credentials::marker(self.uid())).await {
             Ok(credential) => credential,
             Err(ServerError::Ambiguous) => {
@@ -50,26 +54,18 @@ impl Pass<'_> {
 
     /// Keeps what the rotation needs to go on. A new secret that was certainly not kept is removed at once: nobody would
     /// know it. Where the answer was lost it may be kept all the same: the next pass goes on with it, or finds it a stray.
-    pub(super) async fn keep_for_rotation(
-        &mut self,
-        mut kept: Kept,
-        over: Option<(String, String)>,
-    ) -> Result<(), Halt> {
+    pub(super) async fn keep_for_rotation(&mut self, Keeping { mut kept, over }: Keeping) -> Result<(), Halt> {
         let fresh = self.next.as_ref().map(|(next, value)| Secret::new(next.id.clone(), value));
         kept.next = kept.next.or(fresh.clone());
         let seal = self.connection.client.seal(&kept.sealed_text(self.uid())).unwrap_or_default();
-        let written = self.ctx.kubernetes().keep(self.app, &kept, &seal, over.as_ref()).await;
+        let written = self.ctx.kubernetes().keep(self.app, &kept, &seal, over.as_ref(), false).await;
         let meta = match written {
             Ok(meta) => meta,
             Err(error) => {
                 if let Some((fresh, id)) = fresh.filter(|_| is_refused(&error)).zip(self.client_id.clone()) {
                     let _ = self.connection.client.remove_secret(&id, &fresh.id).await;
                 }
-                if is_conflict(&error) || is_not_found(&error) || is_terminating(&error) {
-                    return Err(Halt::Stale);
-                }
-                let message = format!("what a rotation needs could not be kept: {}", say(&error));
-                return Err(Halt::Because(Finding::passing(Reason::OutputNotWritten, message, Retry::Backoff)));
+                return Err(not_kept(&error));
             }
         };
         self.ctx.owned.wrote(crate::api::external_application::OutputKind::Secret, &meta);
@@ -112,8 +108,8 @@ impl Pass<'_> {
                 self.proven(&next, None, since);
             }
             Verdict::Later(_) => {
-                let until = rotation::later(since, trigger.patience());
-                self.progress = Progress::Proving { id: next.id.clone(), since, until, trigger, request };
+                let until = rotation::later(since, patience(trigger, answer));
+                self.progress = Progress::Proving { id: next.id.clone(), since, until, answer, trigger, request };
                 return Err(Halt::NotYet);
             }
             Verdict::Withdraw => return Err(self.withdraw(&id, &next, trigger, request).await),
@@ -273,6 +269,14 @@ impl Pass<'_> {
                 .unwrap_or_else(|| Current { created_at: Some(kept.kept.since), ..Current::known_as(next.id.clone()) }),
         )
     }
+}
+
+fn not_kept(error: &kube::Error) -> Halt {
+    if is_conflict(error) || is_not_found(error) || is_terminating(error) {
+        return Halt::Stale;
+    }
+    let message = format!("what a rotation needs could not be kept: {}", say(error));
+    Halt::Because(Finding::passing(Reason::OutputNotWritten, message, Retry::Backoff))
 }
 
 /// Removes what is kept once nothing needs it: only after the status says so, since a crash before that must find it. False

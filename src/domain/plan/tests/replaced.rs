@@ -23,7 +23,7 @@ fn where_there_is_room_for_one_secret_none_is_said_to_be_replaced_before_the_nex
     world.wait(60);
     world.ask(REVOKE_NOW);
     for _ in 0..2 {
-        let _ = world.pass(Some((if world.authenticates() { 1 } else { 0 }, Cut::Failure)));
+        let _ = world.pass(Some((usize::from(world.authenticates()), Cut::Failure)));
         assert!(!world.authenticates(), "nothing could be written");
         assert_eq!(said_of(&world), (None, Some(("False".into(), "Progressing".into()))));
     }

@@ -225,6 +225,29 @@ fn the_secret_before_is_published_again_while_it_is_valid() {
 }
 
 #[test]
+fn a_secret_that_is_to_be_published_again_is_not_removed_at_the_end_of_its_overlap() {
+    let mut app = settled(app(), "id-7", "2");
+    app.metadata.annotations = Some([(ROLLBACK.to_owned(), "now".to_owned())].into());
+    let status = app.status.as_mut().expect("a status");
+    let mut over = status.credentials[0].clone();
+    (over.id, over.state) = ("1".into(), CredentialState::Retiring);
+    over.expires_at = Some(crate::domain::credentials::whole(NOON - SignedDuration::from_secs(1)));
+    status.credentials.push(over);
+    let there = |seen: Observed| {
+        let secrets = vec![secret_info("1", None), secret_info("2", None)];
+        seen.present(Registered { secrets, ..registered("id-7") })
+    };
+    let begun = Observed { kept: Some(kept("1", Some("2"), Trigger::RolledBack)), ..there(seen(&app, "2")) };
+    let expected = ["prove (RolledBack)", "replace in invoice-sync-oauth", "complete (RolledBack)"];
+    assert_eq!(steps(&app, &begun), expected);
+    let status = app.status.as_mut().expect("a status");
+    status.rotation = Some(RotationStatus { rollback: Some("now".into()), ..RotationStatus::default() });
+    app.metadata.annotations = None;
+    let at_rest = Observed { kept: Some(kept("2", Some("1"), Trigger::Requested)), ..there(seen(&app, "2")) };
+    assert!(steps(&app, &at_rest).contains(&"retire secret 1 of id-7".into()), "otherwise it goes");
+}
+
+#[test]
 fn the_secret_before_that_somebody_restores_in_the_overlap_is_written_over_with_the_one_that_replaced_it() {
     let mut app = settled(app(), "id-7", "2");
     let status = app.status.as_mut().expect("a status");

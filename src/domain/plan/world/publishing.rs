@@ -7,10 +7,10 @@ impl World {
         self.app.metadata.finalizers = Some(vec![FINALIZER.into()]);
     }
 
-    pub(super) fn keep(&mut self, pass: &mut Pass<'_>, id: &ClientId, secret: SecretId, value: String) {
+    pub(super) fn keep(&mut self, pass: &mut Pass<'_>, id: &ClientId, secret: SecretId, value: &str) {
         pass.current = Some(Current { created_at: Some(self.now), ..Current::known_as(secret.clone()) });
-        pass.secret = Some((secret.clone(), ClientSecret::new(&value)));
-        let held = Held { id: secret, secret: ClientSecret::new(&value).into(), rotation: pass.replaces.clone() };
+        pass.secret = Some((secret.clone(), ClientSecret::new(value)));
+        let held = Held { id: secret, secret: ClientSecret::new(value).into(), rotation: pass.replaces.clone() };
         self.held = Some((id.clone(), held));
     }
 

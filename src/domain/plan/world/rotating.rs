@@ -1,6 +1,7 @@
 //! The steps of a rotation in the world.
 
 use super::*;
+use crate::domain::plan::Keeping as Keep;
 use crate::domain::rotation::kept::Secret;
 use crate::domain::rotation::proof::{Answer, Verdict, judge};
 
@@ -13,8 +14,8 @@ impl World {
 
     pub(super) fn rotate(&mut self, pass: &mut Pass<'_>, step: Step) {
         match step {
-            Step::AddNext(id) => pass.next = Some(self.add_secret(&id, Some(&marker(&pass.valid.uid)))),
-            Step::Keep { mut kept, over } => {
+            Step::AddNext { id, .. } => pass.next = Some(self.add_secret(&id, Some(&marker(&pass.valid.uid)))),
+            Step::Keep(Keep { mut kept, over }) => {
                 let there = self.kept.as_ref().map(|seen| (seen.uid.clone(), seen.resource_version.clone()));
                 assert_eq!(over, there, "kept over what was not read");
                 let fresh = pass.next.as_ref().map(|(id, value)| Secret::new(id.clone(), &ClientSecret::new(value)));
@@ -50,7 +51,7 @@ impl World {
                 pass.progress = Progress::Publishing { id: next.id.clone(), trigger, request };
             }
             Verdict::Later(until) => {
-                pass.progress = Progress::Proving { id: next.id.clone(), since, until, trigger, request };
+                pass.progress = Progress::Proving { id: next.id.clone(), since, until, answer, trigger, request };
                 pass.not_yet = true;
             }
             Verdict::Withdraw => {
