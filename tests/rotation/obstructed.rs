@@ -226,6 +226,8 @@ async fn the_secret_before_that_is_restored_in_the_overlap_is_written_over_witho
     }
     let times = |app: &ExternalApplication| app.status.clone().and_then(|status| status.rotation);
     assert_eq!(times(&now), times(&rotated), "no other rotation");
+    let metrics = world.operator.metrics().await?;
+    assert!(metrics.contains("trigger=\"Requested\",outcome=\"published\"} 1"), "{metrics}");
     Ok(())
 }
 
