@@ -18,8 +18,10 @@ use serde::{Deserialize, Serialize};
 use super::errors::{self, ApiError};
 
 mod lag;
+mod unshown;
 
 use lag::Lagging;
+use unshown::Unshown;
 
 /// How many bytes the action `big` sends unless it says so itself.
 const BIG: usize = 32 << 20;
@@ -38,7 +40,7 @@ pub struct Fault {
     #[serde(default = "yes")]
     pub before: bool,
     /// `status:500`, `close`, `hang`, `html`, `truncate`, `big`, `big:BYTES`, `delay:MILLISECONDS`, `lag:MILLISECONDS`:
-    /// the secret that the answer gives out is accepted only then; or `not-in-partition`: the refusal that a federated
+    /// the secret that the answer gives out is accepted only then; `unshown:MILLISECONDS`: reads show it only then; or `not-in-partition`: the refusal that a federated
     /// credential of a new application gets until the organization knows the application.
     pub action: String,
     /// The value of `Retry-After` for `status`, in seconds.
@@ -85,6 +87,7 @@ enum Action {
     Big(usize),
     Delay(Duration),
     Lag(Duration),
+    Unshown(Duration),
     NotInPartition,
 }
 
@@ -101,6 +104,7 @@ impl Action {
             ("big", None) => Some(Self::Big(BIG)),
             ("big", Some(value)) => value.parse().ok().map(Self::Big),
             ("delay", Some(value)) => value.parse().ok().map(|ms| Self::Delay(Duration::from_millis(ms))),
+            ("unshown", Some(value)) => value.parse().ok().map(|ms| Self::Unshown(Duration::from_millis(ms))),
             ("lag", Some(value)) => value.parse().ok().map(|ms| Self::Lag(Duration::from_millis(ms))),
             _ => None,
         }
@@ -116,9 +120,10 @@ pub enum Fate {
     Hang,
 }
 
-/// The faults that are still to happen, and the secrets that lag behind.
+/// The faults that are still to happen, and the secrets that lag behind: those that are not accepted yet, and those that are not
+/// shown yet.
 #[derive(Clone, Debug, Default)]
-pub struct Faults(Arc<Mutex<Vec<Fault>>>, Lagging);
+pub struct Faults(Arc<Mutex<Vec<Fault>>>, Lagging, Unshown);
 
 impl Faults {
     fn with<T>(&self, work: impl FnOnce(&mut Vec<Fault>) -> T) -> T {
@@ -169,11 +174,18 @@ async fn show(State(faults): State<Faults>) -> Json<Vec<Fault>> {
 async fn forget(State(faults): State<Faults>) -> StatusCode {
     faults.with(Vec::clear);
     faults.1.forget();
+    faults.2.forget();
     StatusCode::NO_CONTENT
 }
 
 /// Lets the next fault happen to a request that it matches.
 pub async fn apply(State(faults): State<Faults>, request: Request, next: Next) -> Response {
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let answer = happen(&faults, request, next).await;
+    faults.2.show(&method, &uri, answer).await
+}
+
+async fn happen(faults: &Faults, request: Request, next: Next) -> Response {
     let request = match faults.1.admit(request).await {
         Ok(request) => request,
         Err(refusal) => return refusal,
@@ -192,6 +204,9 @@ pub async fn apply(State(faults): State<Faults>, request: Request, next: Next) -
     }
     if let Action::Lag(time) = action {
         return faults.1.hold_back(next.run(request).await, time, era).await;
+    }
+    if let Action::Unshown(time) = action {
+        return faults.2.hide(next.run(request).await, time).await;
     }
     let executed = if fault.before && action != Action::Truncate { None } else { Some(next.run(request).await) };
     spoiled(action, fault.retry_after, executed).await
@@ -215,7 +230,7 @@ async fn spoiled(action: Action, retry_after: Option<u64>, executed: Option<Resp
             let body = Bytes::from(format!("[\"{}\"]", "a".repeat(length.saturating_sub(4))));
             ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
         }
-        Action::Delay(_) | Action::Lag(_) => executed.unwrap_or_default(),
+        Action::Delay(_) | Action::Lag(_) | Action::Unshown(_) => executed.unwrap_or_default(),
     }
 }
 

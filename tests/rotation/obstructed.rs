@@ -27,7 +27,7 @@ async fn patch(world: &World, name: &str, patch: Value) -> Result<()> {
 }
 
 /// Waits until the application says that an object could not be written.
-async fn until_unwritten(world: &World, name: &str) -> Result<ExternalApplication> {
+pub async fn until_unwritten(world: &World, name: &str) -> Result<ExternalApplication> {
     let unwritten = |_: &ExternalApplication, status: &ExternalApplicationStatus| {
         let said = status.conditions.iter().find(|condition| condition.type_ == "Ready");
         said.is_some_and(|ready| ready.status == "False" && ready.reason == "OutputNotWritten")
@@ -147,6 +147,29 @@ async fn what_leaked_is_not_written_into_an_object_that_is_renamed_at_the_same_t
     let app = world.until_ready("worker").await?;
     assert_eq!(at_server(&world, "worker").await?, listed(&app, CredentialState::Active));
     assert_eq!(made_of(&world)?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_leaked_so_soon_that_the_server_does_not_show_it_yet_goes_once_it_does() -> Result<()> {
+    let world = World::with("leaked-young", variations()).await?;
+    world.confidential(world.home.name(), "worker", "  rotation: {overlap: 1h}\n").await?;
+    world.until_ready("worker").await?;
+    let of = json!({"method": "POST", "path_contains": "/GenerateSecret"});
+    world.cloud.faults(&json!({"match": of, "times": 1, "action": "unshown:3600000"})).await?;
+    world.annotate("worker", ROTATE, "asked").await?;
+    until_rotated(&world, "worker", "asked").await?;
+    let leaked = keys(&world, "worker").await?;
+    world.annotate("worker", REVOKE_NOW, "leaked").await?;
+    let another = async || Ok((keys(&world, "worker").await? != leaked).then_some(()));
+    eventually("another secret is published", LIMIT, another).await?;
+    let app = until_says(&world, "worker", "False", "Progressing").await?;
+    assert!(message(&app).contains("what leaked is not removed yet"), "{}", message(&app));
+    assert!(revoked(&app).is_none() && world.works(&leaked).await?, "it is valid, and nothing else is said");
+    world.cloud.countermand().await?;
+    let app = until_revoked(&world, "leaked").await?;
+    assert!(!world.works(&leaked).await?);
+    assert_eq!(at_server(&world, "worker").await?, listed(&app, CredentialState::Active));
     Ok(())
 }
 

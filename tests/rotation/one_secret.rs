@@ -1,14 +1,16 @@
 //! Servers that keep one secret for each registration.
 
 use extapp::api::external_application::ExternalApplicationStatus;
-use extapp::api::{ExternalApplication, ROLLBACK, ROTATE};
+use extapp::api::{ExternalApplication, REVOKE_NOW, ROLLBACK, ROTATE};
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
+use super::obstructed::until_unwritten;
 use super::{message, says};
 use crate::hydra::site::Site;
 use crate::keycloak::stage::{Stage, TO_REGISTER};
 use crate::support::Result;
+use crate::support::forbidden::Forbidden;
 use crate::support::world::World;
 
 /// Says before the first rotation that there is a gap, refuses an overlap, and rotates when asked; the rest is the server's.
@@ -82,4 +84,35 @@ async fn at_a_hydra_the_secret_is_replaced_in_one_step_and_the_gap_is_stated_bef
     assert_ne!(after["client-secret"], before["client-secret"]);
     assert!(site.works(&after).await? && !site.works(&before).await?);
     cannot_go_back(&site.world).await
+}
+
+#[tokio::test]
+async fn a_rotation_is_not_said_to_be_done_while_the_secret_that_took_the_place_of_the_last_cannot_be_written()
+-> Result<()> {
+    let site = Site::new("unwritable-one").await?;
+    let world = &site.world;
+    site.confidential("worker", "").await?;
+    world.until_ready("worker").await?;
+    let before = site.keys("worker").await?;
+    let forbidden = Forbidden::names(world, "worker-oauth").await?;
+    world.annotate("worker", REVOKE_NOW, "leaked").await?;
+    let app = until_unwritten(world, "worker").await?;
+    assert_eq!(app.status.clone().and_then(|status| status.rotation), None, "{:?}", app.status);
+    assert!(message(&app).contains("not all of that is done yet"), "{}", message(&app));
+    assert!(!site.works(&before).await?, "the one before has ended");
+    forbidden.lift().await?;
+    // The next try of its own accord may be minutes away.
+    let patch = Patch::Merge(json!({"spec": {"displayName": "looked at"}}));
+    world.applications(world.home.name()).patch("worker", &PatchParams::default(), &patch).await?;
+    let revoked = |_: &ExternalApplication, status: &ExternalApplicationStatus| {
+        let rotation = status.rotation.as_ref();
+        rotation.and_then(|rotation| rotation.revoke_now.as_deref()) == Some("leaked")
+            && says(status) == Some(("True", "Rotated"))
+    };
+    world.until(world.home.name(), "worker", revoked).await?;
+    let after = site.keys("worker").await?;
+    assert!(after["client-secret"] != before["client-secret"] && site.works(&after).await?);
+    let metrics = world.operator.metrics().await?;
+    assert!(metrics.contains("trigger=\"Leaked\",outcome=\"published\"} 1"), "{metrics}");
+    Ok(())
 }

@@ -6,7 +6,7 @@ use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
 
-use super::error::{Error, Result};
+use super::error::Result;
 use super::eventually;
 use super::world::{LIMIT, World};
 
@@ -46,10 +46,7 @@ impl Forbidden {
         let parameters = PostParams::default();
         forbidden.policies().create(&parameters, &serde_json::from_value(policy)?).await?;
         forbidden.bindings().create(&parameters, &serde_json::from_value(binding)?).await?;
-        let refused = async || match forbidden.is_refused().await? {
-            true => Ok(Some(())),
-            false => Err(Error::new("it is still written")),
-        };
+        let refused = async || Ok(forbidden.is_refused().await?.then_some(()));
         eventually("the policy is in force", LIMIT, refused).await?;
         Ok(forbidden)
     }

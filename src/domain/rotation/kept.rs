@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::Trigger;
 use crate::api::external_application::CredentialStatus;
 use crate::api::rotation::RotationStatus;
+use crate::domain::intent::READ_LAG;
 use crate::domain::outputs::checksum;
 use crate::domain::registration::{ClientId, ClientSecret, SecretId};
 
@@ -176,6 +177,15 @@ impl Kept {
     }
 }
 
+/// Whether a secret is so young that the server's reads need not show it. `listed`: what the status names; what is kept may be
+/// younger.
+pub fn may_not_show(listed: &[CredentialStatus], kept: Option<&Kept>, secret: &SecretId, now: Timestamp) -> bool {
+    let listed = listed.iter().find(|credential| credential.id == secret.as_str());
+    let kept = kept.filter(|kept| kept.next.as_ref().is_some_and(|next| next.id == *secret));
+    let made = listed.and_then(|credential| Some(credential.created_at.as_ref()?.0)).or(kept.map(|kept| kept.since));
+    made.is_some_and(|made| now < super::later(made, READ_LAG))
+}
+
 fn sum_of(key: &str) -> String {
     format!("{key}-checksum")
 }
@@ -238,6 +248,25 @@ mod tests {
         assert!(!requested.is_recorded(None) && !requested.is_recorded(Some(&at(0))), "another one ended just before");
         assert!(requested.is_recorded(Some(&settled)) && requested.is_recorded(Some(&at(1))));
         assert!(!scheduled.is_recorded(Some(&at(-1))) && scheduled.is_recorded(Some(&at(0))));
+    }
+
+    #[test]
+    fn a_secret_need_not_show_for_a_while_after_it_was_made_whoever_names_it() {
+        let mut listed = crate::domain::fixtures::settled(crate::domain::fixtures::app(), "id", "1");
+        let listed = &mut listed.status.as_mut().expect("a status").credentials;
+        listed[0].created_at = Some(crate::domain::credentials::whole(NOON));
+        let after = |seconds| NOON + jiff::SignedDuration::from_secs(seconds);
+        for (what, listed, kept, id, seconds, expected) in [
+            ("just made", &listed[..], None, "1", 19, true),
+            ("made a while ago", listed, None, "1", 20, false),
+            ("known to nobody", listed, None, "2", 1, false),
+            ("kept, and not reported yet", listed, Some(kept()), "2", 19, true),
+            ("kept a while ago", listed, Some(kept()), "2", 20, false),
+            ("the one before it", &[], Some(kept()), "1", 1, false),
+        ] {
+            let found = may_not_show(listed, kept.as_ref(), &SecretId::new(id), after(seconds));
+            assert_eq!(found, expected, "{what}");
+        }
     }
 
     #[test]

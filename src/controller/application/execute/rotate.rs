@@ -13,7 +13,7 @@ use crate::domain::outputs::ResolvedOutput;
 use crate::domain::plan::{Keeping, Standing};
 use crate::domain::reason::Reason;
 use crate::domain::registration::{ClientId, ClientSecret, SecretId};
-use crate::domain::rotation::kept::{Kept, Secret, SeenKept};
+use crate::domain::rotation::kept::{Kept, Secret, SeenKept, may_not_show};
 use crate::domain::rotation::proof::{Answer, Verdict, judge, patience};
 use crate::domain::rotation::report::Progress;
 use crate::domain::rotation::{self, Trigger};
@@ -216,7 +216,8 @@ impl Pass<'_> {
             return Ok(());
         }
         if !self.seen.registration.shows(&secret) {
-            if self.may_not_show(&secret) {
+            let kept = self.seen.kept.as_ref().map(|seen| &seen.kept);
+            if may_not_show(self.listed(), kept, &secret, self.began) {
                 let message = format!(
                     "secret {secret} was made a moment ago, and the server does not show it yet: it is removed once it does"
                 );
@@ -236,16 +237,6 @@ impl Pass<'_> {
         self.say(tone, Reason::SecretRetired, &note);
         self.removed.push(secret);
         Ok(())
-    }
-
-    /// Whether a secret is so young that the server's reads need not show it.
-    fn may_not_show(&self, secret: &SecretId) -> bool {
-        let listed = self.listed().iter().find(|credential| credential.id == secret.as_str());
-        let kept =
-            self.seen.kept.as_ref().filter(|seen| seen.kept.next.as_ref().is_some_and(|next| next.id == *secret));
-        let made = listed.and_then(|credential| Some(credential.created_at.as_ref()?.0));
-        let made = made.or(kept.map(|seen| seen.kept.since));
-        made.is_some_and(|made| self.began < rotation::later(made, READ_LAG))
     }
 
     pub(super) fn count_rotation(&self, trigger: Trigger, outcome: &'static str) {
