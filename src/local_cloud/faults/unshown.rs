@@ -53,7 +53,9 @@ fn leave_out(told: &mut Value, hidden: &[Value]) {
         secrets.retain(|secret| !hidden.contains(&secret["id"]));
     }
     if let Value::Array(all) = told {
-        all.iter_mut().for_each(|one| leave_out(one, hidden));
+        for one in all {
+            leave_out(one, hidden);
+        }
     }
 }
 
@@ -80,13 +82,13 @@ mod tests {
         let made = || Response::new(Body::from(r#"{"id": 2, "secret": "new"}"#));
         let (_, told) = read(unshown.hide(made(), Duration::from_hours(1)).await).await;
         assert_eq!(told["secret"], "new", "the answer stays as it is");
-        const ONE: &str = r#"{"id": "a", "secrets": [{"id": 1}, {"id": 2}]}"#;
-        const LIST: &str = r#"[{"id": "a", "secrets": [{"id": 2}]}]"#;
-        assert_eq!(shown(&unshown, ONE).await["secrets"], serde_json::json!([{"id": 1}]));
-        assert_eq!(shown(&unshown, LIST).await[0]["secrets"], serde_json::json!([]));
+        let one = r#"{"id": "a", "secrets": [{"id": 1}, {"id": 2}]}"#;
+        let list = r#"[{"id": "a", "secrets": [{"id": 2}]}]"#;
+        assert_eq!(shown(&unshown, one).await["secrets"], serde_json::json!([{"id": 1}]));
+        assert_eq!(shown(&unshown, list).await[0]["secrets"], serde_json::json!([]));
         unshown.forget();
-        assert_eq!(shown(&unshown, ONE).await["secrets"].as_array().map(Vec::len), Some(2));
+        assert_eq!(shown(&unshown, one).await["secrets"].as_array().map(Vec::len), Some(2));
         unshown.hide(made(), Duration::ZERO).await;
-        assert_eq!(shown(&unshown, ONE).await["secrets"].as_array().map(Vec::len), Some(2), "its time is over");
+        assert_eq!(shown(&unshown, one).await["secrets"].as_array().map(Vec::len), Some(2), "its time is over");
     }
 }
