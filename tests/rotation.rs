@@ -2,6 +2,7 @@
 
 use extapp::api::ExternalApplication;
 use extapp::api::external_application::{CredentialState, ExternalApplicationStatus};
+use extapp::api::rotation::RotationStatus;
 use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::json;
@@ -56,6 +57,26 @@ pub async fn until_rotated(world: &World, name: &str, request: &'static str) -> 
         asked == Some(request) && says(status) == Some(("True", "Rotated"))
     };
     world.until(world.home.name(), name, carried_out).await
+}
+
+/// Waits until a rollback has been carried out or refused.
+async fn until_rolled_back(world: &World, request: &'static str) -> Result<ExternalApplication> {
+    until_settled(world, |rotation| rotation.rollback.as_deref() == Some(request)).await
+}
+
+/// Waits until what leaked is said to be gone.
+async fn until_revoked(world: &World, request: &'static str) -> Result<ExternalApplication> {
+    until_settled(world, |rotation| rotation.revoke_now.as_deref() == Some(request)).await
+}
+
+async fn until_settled(
+    world: &World,
+    settled: impl Fn(&RotationStatus) -> bool + Send + Sync + 'static,
+) -> Result<ExternalApplication> {
+    let is_settled = move |_: &ExternalApplication, status: &ExternalApplicationStatus| {
+        status.rotation.as_ref().is_some_and(&settled)
+    };
+    world.until(world.home.name(), "worker", is_settled).await
 }
 
 async fn keys(world: &World, name: &str) -> Result<Keys> {

@@ -158,6 +158,8 @@ impl BudgetRegistry {
 }
 
 #[cfg(test)]
+mod fleet;
+#[cfg(test)]
 mod tests {
     use std::sync::Arc;
 

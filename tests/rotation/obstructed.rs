@@ -8,7 +8,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
-    AT_ONCE, at_server, kept, keys, lag, listed, made_of, message, says, until_rotated, until_says, variations,
+    AT_ONCE, at_server, kept, keys, lag, listed, made_of, message, says, until_revoked, until_rolled_back,
+    until_rotated, until_says, variations,
 };
 use crate::support::forbidden::Forbidden;
 use crate::support::timed::Timed;
@@ -38,10 +39,6 @@ pub async fn until_unwritten(world: &World, name: &str) -> Result<ExternalApplic
 
 fn revoked(app: &ExternalApplication) -> Option<&str> {
     app.status.as_ref()?.rotation.as_ref()?.revoke_now.as_deref()
-}
-
-async fn until_revoked(world: &World, request: &'static str) -> Result<ExternalApplication> {
-    world.until(world.home.name(), "worker", move |app, _| revoked(app) == Some(request)).await
 }
 
 #[tokio::test]
@@ -269,10 +266,7 @@ async fn a_rollback_to_a_secret_that_somebody_has_removed_at_the_server_is_refus
     // What was just made is given time to show before it is taken for removed.
     timed.forward(SignedDuration::from_secs(30)).await?;
     world.annotate("worker", ROLLBACK, "back").await?;
-    let settled = |_: &ExternalApplication, status: &ExternalApplicationStatus| {
-        status.rotation.as_ref().and_then(|rotation| rotation.rollback.as_deref()) == Some("back")
-    };
-    let app = world.until(world.home.name(), "worker", settled).await?;
+    let app = until_rolled_back(world, "back").await?;
     assert_eq!(says(&app.status.clone().unwrap_or_default()), Some(("False", "RollbackImpossible")));
     assert_eq!(keys(world, "worker").await?, published);
     assert!(world.works(&published).await? && kept(world, "worker").await?.is_some());

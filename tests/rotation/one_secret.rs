@@ -6,7 +6,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use super::obstructed::until_unwritten;
-use super::{message, says};
+use super::{message, says, until_revoked, until_rolled_back};
 use crate::hydra::site::Site;
 use crate::keycloak::stage::{Stage, TO_REGISTER};
 use crate::support::Result;
@@ -44,10 +44,7 @@ async fn until_asked(world: &World, request: &'static str) -> Result<ExternalApp
 
 async fn cannot_go_back(world: &World) -> Result<()> {
     world.annotate("worker", ROLLBACK, "back").await?;
-    let settled = |_: &ExternalApplication, status: &ExternalApplicationStatus| {
-        status.rotation.as_ref().and_then(|rotation| rotation.rollback.as_deref()) == Some("back")
-    };
-    let app = world.until(world.home.name(), "worker", settled).await?;
+    let app = until_rolled_back(world, "back").await?;
     assert_eq!(says(&app.status.clone().unwrap_or_default()), Some(("False", "NotSupported")));
     assert!(message(&app).contains("one secret"), "{}", message(&app));
     Ok(())
@@ -104,12 +101,8 @@ async fn a_rotation_is_not_said_to_be_done_while_the_secret_that_took_the_place_
     // The next try of its own accord may be minutes away.
     let patch = Patch::Merge(json!({"spec": {"displayName": "looked at"}}));
     world.applications(world.home.name()).patch("worker", &PatchParams::default(), &patch).await?;
-    let revoked = |_: &ExternalApplication, status: &ExternalApplicationStatus| {
-        let rotation = status.rotation.as_ref();
-        rotation.and_then(|rotation| rotation.revoke_now.as_deref()) == Some("leaked")
-            && says(status) == Some(("True", "Rotated"))
-    };
-    world.until(world.home.name(), "worker", revoked).await?;
+    let app = until_revoked(world, "leaked").await?;
+    assert_eq!(says(&app.status.unwrap_or_default()), Some(("True", "Rotated")));
     let after = site.keys("worker").await?;
     assert!(after["client-secret"] != before["client-secret"] && site.works(&after).await?);
     let metrics = world.operator.metrics().await?;

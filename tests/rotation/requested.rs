@@ -1,11 +1,12 @@
 //! What people ask for: the secret before again, or that one which has leaked is worth nothing.
 
-use extapp::api::external_application::{CredentialState, ExternalApplicationStatus};
+use extapp::api::external_application::CredentialState;
 use extapp::api::{ExternalApplication, REVOKE_NOW, ROLLBACK, ROTATE};
 use jiff::SignedDuration;
 
 use super::{
-    at_server, kept, keys, lag, listed, made_of, message, says, until_event, until_rotated, until_says, variations,
+    at_server, kept, keys, lag, listed, made_of, message, says, until_event, until_revoked, until_rolled_back,
+    until_rotated, until_says, variations,
 };
 use crate::support::timed::Timed;
 use crate::support::world::{Keys, LIMIT, World};
@@ -17,21 +18,6 @@ async fn world(prefix: &str, more: &str) -> Result<(World, Keys)> {
     world.until_ready("worker").await?;
     let keys = keys(&world, "worker").await?;
     Ok((world, keys))
-}
-
-/// Waits until a rollback has been carried out or refused.
-async fn until_rolled_back(world: &World, request: &'static str) -> Result<ExternalApplication> {
-    let settled = move |_: &ExternalApplication, status: &ExternalApplicationStatus| {
-        status.rotation.as_ref().and_then(|rotation| rotation.rollback.as_deref()) == Some(request)
-    };
-    world.until(world.home.name(), "worker", settled).await
-}
-
-async fn until_revoked(world: &World, request: &'static str) -> Result<ExternalApplication> {
-    let settled = move |_: &ExternalApplication, status: &ExternalApplicationStatus| {
-        status.rotation.as_ref().and_then(|rotation| rotation.revoke_now.as_deref()) == Some(request)
-    };
-    world.until(world.home.name(), "worker", settled).await
 }
 
 #[tokio::test]

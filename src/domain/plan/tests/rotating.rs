@@ -36,6 +36,13 @@ fn recorded() -> RotationStatus {
     RotationStatus { rotate: Some("now".into()), ..RotationStatus::default() }
 }
 
+/// What is decided so many seconds after noon.
+fn decide_at(app: &ExternalApplication, seen: &Observed, seconds: i64) -> Plan {
+    let now = NOON + SignedDuration::from_secs(seconds);
+    let valid = validate(app, seen, now).expect("valid");
+    plan(app, &valid, seen, Circumstances { identity: "me", now })
+}
+
 fn seen(app: &ExternalApplication, secret: &str) -> Observed {
     observed().unread("id-7").output(published(app, "id-7", secret))
 }
@@ -181,12 +188,8 @@ fn a_next_secret_that_is_gone_at_the_server_is_replaced_by_another_one() {
     let app = asked(ROTATE);
     let known = |secrets| Registered { secrets, ..registered("id-7") };
     let under_way = || Observed { kept: Some(kept("2", Some("1"), Trigger::Requested)), ..seen(&app, "1") };
-    let later = |seen: &Observed, seconds| {
-        let now = NOON + SignedDuration::from_secs(seconds);
-        let valid = crate::domain::validate::validate(&app, seen, now).expect("valid");
-        let plan = plan(&app, &valid, seen, Circumstances { identity: "me", now });
-        plan.steps.iter().map(said).collect::<Vec<_>>()
-    };
+    let later =
+        |seen: &Observed, seconds| decide_at(&app, seen, seconds).steps.iter().map(said).collect::<Vec<String>>();
     let there = under_way().present(known(vec![secret_info("1", None), secret_info("2", None)]));
     let gone = under_way().present(known(vec![secret_info("1", None)]));
     assert_eq!(later(&there, 600)[0], "prove (Requested)");
@@ -218,9 +221,7 @@ fn the_secret_before_is_published_again_while_it_is_valid() {
     ];
     assert_eq!(steps(&app, &before), expected);
     let removed = before.present(Registered { secrets: vec![secret_info("2", None)], ..registered("id-7") });
-    let later = NOON + SignedDuration::from_secs(30);
-    let valid = crate::domain::validate::validate(&app, &removed, later).expect("valid");
-    let refused = plan(&app, &valid, &removed, Circumstances { identity: "me", now: later });
+    let refused = decide_at(&app, &removed, 30);
     assert!(matches!(refused.progress, Progress::Impossible { .. }), "removed at the server: {:?}", refused.progress);
 }
 
@@ -261,10 +262,7 @@ fn the_secret_before_that_somebody_restores_in_the_overlap_is_written_over_with_
     assert_eq!(decide(&app, &restored).secret.map(|(id, _)| id), Some(SecretId::new("2")));
     // Where that one has been removed at the server, the restored one is all that workloads have.
     let left = restored.present(Registered { secrets: vec![secret_info("1", None)], ..registered("id-7") });
-    let later = NOON + SignedDuration::from_secs(60);
-    let valid = crate::domain::validate::validate(&app, &left, later).expect("valid");
-    let plan = plan(&app, &valid, &left, Circumstances { identity: "me", now: later });
-    assert_eq!(plan.secret.map(|(id, _)| id), Some(SecretId::new("1")));
+    assert_eq!(decide_at(&app, &left, 60).secret.map(|(id, _)| id), Some(SecretId::new("1")));
 }
 
 #[test]
