@@ -238,6 +238,15 @@ impl Context {
         entry.1
     }
 
+    /// Has those applications of a server looked at that keep something for a rotation.
+    pub fn look_at_those_that_keep(&self, key: &ServerKey) {
+        for app in self.applications_of(key) {
+            if self.owned.of(&app).values().any(|object| object.kept) {
+                self.look_later(&app);
+            }
+        }
+    }
+
     /// Has every application of a server looked at, each in its turn, and all that is permitted to them.
     pub fn look_at_all_of(&self, key: &ServerKey) {
         for app in self.applications_of(key) {

@@ -2,14 +2,15 @@
 
 use std::io::Write;
 
-use extapp::api::AuthorizationServer;
 use extapp::api::authorization_server::{AuthorizationServerStatus, OperatorCredential};
+use extapp::api::{AuthorizationServer, ROLLBACK, ROTATE};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 
+use crate::rotation;
 use crate::support::gate::{Effect, Stop};
 use crate::support::outcome::complete;
 use crate::support::own_client::{OwnClient, SECRET, put};
@@ -376,6 +377,30 @@ async fn an_intent_that_was_sealed_with_the_secret_before_is_still_recognised() 
     let home = world.home.name();
     eventually("worker is complete", LIMIT, async || complete(&world, home, "worker").await).await?;
     assert_eq!(gate.count_of(Effect::Register), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rollback_is_possible_although_what_is_kept_was_sealed_with_a_secret_that_is_gone() -> Result<()> {
+    let (mut world, own) = world("own-kept", "  credentialsOverlap: 1s\n", false).await?;
+    world.confidential(world.home.name(), "worker", "  rotation: {overlap: 1h}\n").await?;
+    world.until_ready("worker").await?;
+    let home = world.home.name().to_owned();
+    let first = world.secret(&home, "worker-oauth").await?;
+    world.annotate("worker", ROTATE, "asked").await?;
+    rotation::until_rotated(&world, "worker", "asked").await?;
+    for request in ["one", "two"] {
+        ask(&world, request).await?;
+        until_rotated(&world, request).await?;
+        let gone = async || Ok((!secret(&world).await?.contains_key("previous-client-secret")).then_some(()));
+        eventually("the secret before has ended", LIMIT, gone).await?;
+    }
+    assert!(!works(&world, &own, &own.first.1).await?);
+    world.operator.restart().await?;
+    world.annotate("worker", ROLLBACK, "back").await?;
+    let back = async || Ok((world.secret(&home, "worker-oauth").await? == first).then_some(()));
+    eventually("the secret before is published again", LIMIT, back).await?;
+    assert!(world.works(&first).await?);
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use super::kubernetes::{Kubernetes, is_not_found, text_of};
 use super::owned::controller_of;
 use crate::api::ExternalApplication;
 use crate::domain::outputs::MANAGED_BY;
-use crate::domain::rotation::kept::{Kept, SEAL, SeenKept, Unreadable};
+use crate::domain::rotation::kept::{Kept, SEAL, Seal, SeenKept, Unreadable};
 
 /// The type of the Secret.
 const TYPE: &str = "extapp.dev/rotation";
@@ -93,12 +93,12 @@ impl Kubernetes<'_> {
         Ok(api.create(&parameters, &secret).await?.metadata)
     }
 
-    /// What is kept for the application, or what stands in its place. `recognises`: whether a seal over a text is the
-    /// operator's, where that can be told.
+    /// What is kept for the application, or what stands in its place. `judge`: whose a seal over a text is, where that can be
+    /// told.
     pub async fn read_kept(
         &self,
         app: &ExternalApplication,
-        recognises: impl Fn(&str, &str) -> Option<bool>,
+        judge: impl Fn(&str, &str) -> Option<Seal>,
     ) -> kube::Result<(Option<SeenKept>, Option<Unreadable>)> {
         let Some(secret) = self.secrets(app).get_opt(&name_of(app)).await? else { return Ok((None, None)) };
         if let Some(because) = in_the_way(app, &secret) {
@@ -109,9 +109,11 @@ impl Kubernetes<'_> {
         let uid = app.uid().unwrap_or_default();
         let (standing, version) = (meta.uid.unwrap_or_default(), meta.resource_version.unwrap_or_default());
         let read = Kept::read(&uid, &data, &annotations).zip(annotations.get(SEAL));
-        let proven = read.map(|(kept, seal)| (recognises(&kept.sealed_text(&uid), seal), kept));
-        Ok(match proven {
-            Some((Some(true), kept)) => (Some(SeenKept { uid: standing, resource_version: version, kept }), None),
+        let judged = read.map(|(kept, seal)| (judge(&kept.sealed_text(&uid), seal), kept));
+        Ok(match judged {
+            Some((Some(seal @ (Seal::Current | Seal::Former)), kept)) => {
+                (Some(SeenKept { uid: standing, resource_version: version, kept, seal }), None)
+            }
             // It cannot be told now.
             Some((None, _)) => (None, None),
             _ => (None, Some(Unreadable::Damaged { uid: standing, resource_version: version })),

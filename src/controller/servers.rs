@@ -16,6 +16,7 @@ use crate::domain::catalogue::Obstacles;
 use crate::domain::observed::{Finding, ServerFacts, ServerSeen};
 use crate::domain::reason::Reason;
 use crate::domain::registration::{Catalogue, ClientId, Listed};
+use crate::domain::rotation::kept::Seal;
 use crate::domain::rotation::pacing::Pacing;
 use crate::server::budget::Budget;
 use crate::server::registration::Records;
@@ -147,22 +148,31 @@ impl Server {
         self.connection.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Lets applications use a connection: only one whose server was seen to be the right one.
-    pub fn connect(&self, connection: &Arc<Connection>) {
+    /// Lets applications use a connection: only one whose server was seen to be the right one. Gives back whether it is one
+    /// with other credentials than before.
+    pub fn connect(&self, connection: &Arc<Connection>) -> bool {
         let mut known = self.connection.write().unwrap_or_else(PoisonError::into_inner);
         let before = known.replace(connection.clone());
         let replaced =
             |before: &Arc<Connection>| before.place == connection.place && before.fingerprint != connection.fingerprint;
-        if let Some(before) = before.filter(replaced) {
-            self.own.replaced(before);
-        }
+        let Some(before) = before.filter(replaced) else { return false };
+        self.own.replaced(before);
+        true
     }
 
-    /// Whether a seal was made with the operator's own credentials, those of now or those before them. `None`: there are
-    /// none to make one with.
-    pub fn recognises(&self, text: &str, seal: &str) -> Option<bool> {
+    /// Which of the operator's own credentials a seal was made with. `None`: there are none to make one with.
+    pub fn judge(&self, text: &str, seal: &str) -> Option<Seal> {
         let now = self.connection()?.client.seal(text)?;
-        Some(now == seal || self.own.recognises(text, seal))
+        Some(match now == seal {
+            true => Seal::Current,
+            false if self.own.recognises(text, seal) => Seal::Former,
+            false => Seal::Foreign,
+        })
+    }
+
+    /// Whether it was made with any of them.
+    pub fn recognises(&self, text: &str, seal: &str) -> Option<bool> {
+        self.judge(text, seal).map(|seal| seal != Seal::Foreign)
     }
 
     pub fn facts(&self) -> Option<ServerFacts> {

@@ -177,6 +177,7 @@ pub fn plan(app: &ExternalApplication, valid: &Valid, seen: &Observed, at: Circu
     let current = secret.as_ref().map(|(id, _)| id);
     let progress = replaced::standing(case, current, &rotation, unusable);
     rotation.steps.extend(replaced::completion(&rotation, &progress, replaces.as_ref()));
+    steps.extend(rotate::sealed_anew(case, &rotation));
     let damaged = damaged(app, &rotation, seen).filter(|_| !valid.observe_only);
     let restart = rotation.restart(valid, secret.as_ref().map(|(id, _)| id), seen);
     steps.extend(converge(app, valid, &id, actual, secret.as_ref(), seen, at, rotation));

@@ -29,7 +29,7 @@ pub async fn of(
     ctx: &Context,
     now: Timestamp,
 ) -> Result<Turned, Error> {
-    let read = async || ctx.kubernetes().read_kept(app, |text, seal| server.recognises(text, seal)).await;
+    let read = async || ctx.kubernetes().read_kept(app, |text, seal| server.judge(text, seal)).await;
     let (mut kept, mut unreadable) = if keeps { read().await? } else { (None, None) };
     let turn = object.and_then(|object| turn(app, kept.as_ref(), object, server, now));
     if turn == Some(Turn::Begin) && !keeps {

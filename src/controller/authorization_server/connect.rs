@@ -99,7 +99,10 @@ pub async fn observe(object: &AuthorizationServer, server: &Server, ctx: &Contex
             if let Some(finding) = another_database(object, server, &asked, ctx) {
                 return Observed::Trouble(finding);
             }
-            server.connect(&connection);
+            if server.connect(&connection) {
+                // What they keep is sealed with the credentials before.
+                ctx.look_at_those_that_keep(&server.key);
+            }
             server.swept(now, object.metadata.generation);
             ctx.metrics.last_sweep.get_or_create(&ServerLabel { server: server.key.to_string() }).set(seconds(now));
             Observed::Asked(Box::new(asked))

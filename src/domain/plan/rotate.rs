@@ -13,7 +13,7 @@ use crate::domain::outputs::{Key, ResolvedOutput, SeenOutput, render};
 use crate::domain::reason::Reason;
 use crate::domain::registration::{ClientId, ClientSecret, Registered, SecretId};
 use crate::domain::restarts;
-use crate::domain::rotation::kept::{Kept, Secret, Unreadable};
+use crate::domain::rotation::kept::{Kept, Seal, Secret, SeenKept, Unreadable};
 use crate::domain::rotation::pacing::Turn;
 use crate::domain::rotation::report::Progress;
 use crate::domain::rotation::{self, Due, Trigger};
@@ -138,6 +138,16 @@ fn begin(case: Case<'_>, due: Due, current: &(SecretId, ClientSecret), kept: Opt
     let mut steps = if leaked { retire(id, replaced_before(app, &current.0)) } else { Vec::new() };
     steps.extend([Step::AddNext { id: id.clone(), keep: keep(&kept) }, Step::Keep(keep(&kept))]);
     prove_and_publish(case, &kept, steps)
+}
+
+/// What is kept under a seal that will not be recognised for long is written once more, as long as it is needed.
+pub(super) fn sealed_anew(case: Case<'_>, rotation: &Rotation) -> Option<Step> {
+    let Case { app, valid, id, seen, .. } = case;
+    let SeenKept { kept, .. } = seen.kept.as_ref().filter(|seen| seen.seal == Seal::Former)?;
+    let needed =
+        kept.client_id == *id && valid.keeps_secret() && !valid.observe_only && kept.is_needed(credentials(app));
+    let anew = rotation.steps.iter().any(|step| matches!(step, Step::Keep(_)));
+    (needed && !anew).then(|| Step::Keep(Keeping { kept: kept.clone(), over: written_over(seen) }))
 }
 
 /// The version of the object that what is kept is written over.

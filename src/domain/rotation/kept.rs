@@ -74,6 +74,19 @@ pub struct SeenKept {
     pub uid: String,
     pub resource_version: String,
     pub kept: Kept,
+    /// What its seal was made with.
+    pub seal: Seal,
+}
+
+/// What a seal was made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seal {
+    /// The operator's own credential of now.
+    Current,
+    /// The one before it, which is recognised for a while.
+    Former,
+    /// Something else: the operator never wrote it, or so long ago that nobody can tell.
+    Foreign,
 }
 
 /// What stands where something is kept, and is nothing to go on with.

@@ -13,7 +13,7 @@ use crate::domain::outputs::ResolvedOutput;
 use crate::domain::plan::{Keeping, Standing};
 use crate::domain::reason::Reason;
 use crate::domain::registration::{ClientId, ClientSecret, SecretId};
-use crate::domain::rotation::kept::{Kept, Secret, SeenKept, may_not_show};
+use crate::domain::rotation::kept::{Kept, Seal, Secret, SeenKept, may_not_show};
 use crate::domain::rotation::proof::{Answer, Verdict, judge, patience};
 use crate::domain::rotation::report::Progress;
 use crate::domain::rotation::{self, Trigger};
@@ -70,7 +70,7 @@ impl Pass<'_> {
         };
         self.ctx.owned.wrote(crate::api::external_application::OutputKind::Secret, &meta);
         let (uid, version) = (meta.uid.unwrap_or_default(), meta.resource_version.unwrap_or_default());
-        self.kept = Some(SeenKept { uid, resource_version: version, kept });
+        self.kept = Some(SeenKept { uid, resource_version: version, kept, seal: Seal::Current });
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use crate::domain::capabilities::Secrets;
 use crate::domain::fixtures::secret_info;
 use crate::domain::observed::ServerSeen;
 use crate::domain::reason::Reason;
-use crate::domain::rotation::kept::{Kept, Secret, SeenKept, Unreadable};
+use crate::domain::rotation::kept::{Kept, Seal, Secret, SeenKept, Unreadable};
 use crate::domain::rotation::pacing::Turn;
 
 fn asked(annotation: &str) -> ExternalApplication {
@@ -28,7 +28,7 @@ fn kept(next: &str, previous: Option<&str>, trigger: Trigger) -> SeenKept {
         request: Some("now".into()),
         since: NOON,
     };
-    SeenKept { uid: "kept".into(), resource_version: "3".into(), kept }
+    SeenKept { uid: "kept".into(), resource_version: "3".into(), kept, seal: Seal::Current }
 }
 
 /// What the status says of a rotation that was asked for with `now`.
@@ -156,6 +156,22 @@ fn a_secret_that_is_in_one_of_two_objects_is_written_into_the_other() {
     let steps = steps(&app, &after);
     assert!(!steps.iter().any(|step| step.starts_with("publish one") || step.starts_with("prove")), "{steps:?}");
     assert!(steps[0].starts_with("publish two") && steps[1] == "complete (Requested)", "{steps:?}");
+}
+
+#[test]
+fn what_is_kept_is_sealed_anew_once_the_operator_has_other_credentials_and_as_long_as_it_is_needed() {
+    let app = asked(ROTATE);
+    let mut under_way = kept("2", Some("1"), Trigger::Requested);
+    under_way.seal = Seal::Former;
+    let before = Observed { kept: Some(under_way.clone()), ..seen(&app, "1") };
+    assert_eq!(steps(&app, &before)[..2], ["keep 2 and 1 over what was kept", "prove (Requested)"]);
+    let mut watched = app.clone();
+    watched.spec.management = Some(crate::api::external_application::Management::Observe);
+    assert!(steps(&watched, &before).is_empty());
+    // Nothing is in an overlap any more.
+    let mut over = settled(super::app(), "id-7", "2");
+    over.status.as_mut().expect("a status").rotation = Some(recorded());
+    assert!(steps(&over, &Observed { kept: Some(under_way), ..seen(&over, "2") }).is_empty());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::plan::Keeping as Keep;
-use crate::domain::rotation::kept::Secret;
+use crate::domain::rotation::kept::{Seal, Secret};
 use crate::domain::rotation::proof::{Answer, Verdict, judge};
 
 impl World {
@@ -22,7 +22,7 @@ impl World {
                 kept.next = kept.next.or(fresh);
                 assert!(kept.next.is_some(), "a rotation without a secret");
                 let version = self.next().to_string();
-                self.kept = Some(SeenKept { uid: "kept".into(), resource_version: version, kept });
+                self.kept = Some(SeenKept { uid: "kept".into(), resource_version: version, kept, seal: Seal::Current });
                 pass.kept.clone_from(&self.kept);
             }
             Step::Prove { trigger, request, since } => self.prove(pass, trigger, request, since),
