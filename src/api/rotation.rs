@@ -205,7 +205,7 @@ pub struct RotationStatus {
     /// What was carried out before that, the latest first: an annotation that goes back to one of these values asks for
     /// nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 20))]
+    #[schemars(length(max = 60))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub earlier: Vec<RotationRequest>,
     /// When a new secret was last withdrawn because the server did not accept it. The next try is an hour later, or when

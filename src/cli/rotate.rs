@@ -25,7 +25,7 @@ const MANAGER: &str = "extapp-command-line";
 /// Has the operator replace an application's secret: a new one beside it, proven, published, then the old one retired
 ///
 /// Exits with 0 when it was asked for, and with --wait when it was done; with 4 if it was not done in time, and with 5 if it
-/// was refused or failed. Then the published secret is still the one before.
+/// was refused or failed. Then the published secret is still the one before, unless somebody asked for something else meanwhile.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The ExternalApplication

@@ -81,11 +81,11 @@ pub async fn reconcile(app: Arc<ExternalApplication>, ctx: Arc<Context>) -> Resu
         Err(refusal) => Outcome::Refused { finding: refusal.finding, scopes: refusal.scopes },
     };
     let uid = app.metadata.uid.as_deref().unwrap_or_default();
-    match observed.turn {
-        // One that is not carried on, because it is suspended or may not use the server any more, holds up nobody.
-        None => server.rotations().forget(uid),
-        Some(_) if !is_rotating(&outcome) => server.rotations().ended(uid),
-        Some(_) => {}
+    if app.spec.suspend || !observed.admitted {
+        // It is not carried on: it holds up nobody.
+        server.rotations().forget(uid);
+    } else if observed.turn.is_some() && !is_rotating(&outcome) {
+        server.rotations().ended(uid);
     }
     if execute::is_late(now, &ctx) {
         return Err(Error::Slow);

@@ -17,7 +17,7 @@ use super::restarts;
 use super::rotation::Due;
 use super::rotation::kept::{SeenKept, Unreadable};
 use super::rotation::pacing::Turn;
-use crate::api::external_application::{ApplicationType, OutputKind};
+use crate::api::external_application::{ApplicationType, CredentialState, OutputKind};
 use crate::api::rotation::{ClientSecretPolicy, RestartTarget};
 use crate::api::{ABANDON, AuthorizationServer, ExternalApplication, PENDING};
 
@@ -278,22 +278,28 @@ pub fn keeps_secret(app: &ExternalApplication) -> bool {
 
 /// Whether no object of a confidential application carries a secret that its status names.
 fn secret_is_lost(app: &ExternalApplication, outputs: &[SeenOutput]) -> bool {
-    keeps_secret(app) && !reported(app, outputs).any(|reported| reported)
+    keeps_secret(app) && !carried(app, outputs).any(|state| state.is_some())
 }
 
-/// Whether an object carries a secret that the status does not name. It is the newest, if it was not reported yet; or it was
-/// removed at the server, if somebody brought it back from a backup, or if the object is only about to be removed.
-fn is_unreported(app: &ExternalApplication, outputs: &[SeenOutput]) -> bool {
-    keeps_secret(app) && reported(app, outputs).any(|reported| !reported)
+/// Whether what the objects carry fits the status: one carries the published secret, and none a secret that the status does not
+/// name. Such a one is the newest, if it was not reported yet; or it was removed at the server, if somebody brought it back
+/// from a backup, or if its object is only about to be removed.
+fn is_told(app: &ExternalApplication, outputs: &[SeenOutput]) -> bool {
+    let mut published = false;
+    let named = carried(app, outputs).all(|state| {
+        published |= state == Some(CredentialState::Active);
+        state.is_some()
+    });
+    !keeps_secret(app) || (named && published)
 }
 
-/// Of each object that is intact: whether the status names its secret.
-fn reported(app: &ExternalApplication, outputs: &[SeenOutput]) -> impl Iterator<Item = bool> {
+/// Of the secret in each object that is intact: its state, where the status names it.
+fn carried(app: &ExternalApplication, outputs: &[SeenOutput]) -> impl Iterator<Item = Option<CredentialState>> {
     let uid = app.metadata.uid.as_deref().unwrap_or_default();
     let id = status_client_id(app);
     let intact = outputs.iter().filter_map(move |output| output.intact_secret(uid, id.as_ref()?));
     let credentials = app.status.as_ref().map_or(&[][..], |status| &status.credentials);
-    intact.map(|(secret, _)| credentials.iter().any(|credential| credential.id == secret.as_str()))
+    intact.map(|(secret, _)| credentials.iter().find(|one| one.id == secret.as_str()).map(|one| one.state))
 }
 
 /// Decides what to ask the server. A settled application is asked about only where something speaks for it: there are
@@ -315,7 +321,7 @@ pub fn look(app: &ExternalApplication, outputs: &[SeenOutput], suspect: bool, be
     let Some(id) = named_by_status else {
         return if observes(app) { Look::Nothing } else { Look::Namesakes };
     };
-    let doubtful = secret_is_lost(app, outputs) || is_unreported(app, outputs);
+    let doubtful = !is_told(app, outputs);
     let ends = app.status.as_ref().is_some_and(|status| renewal::gives_reason_to_look(&status.credentials, now));
     if suspect || begins || doubtful || ends || !was_settled(app) || retirement_due(app, now) {
         Look::Detail(id)

@@ -28,7 +28,7 @@ pub mod window;
 
 use kept::SeenKept;
 pub use trigger::Trigger;
-use trigger::{is_handled, remember};
+use trigger::{is_handled, refresh, remember};
 use window::Window;
 
 /// How long a replaced secret stays valid where nobody says otherwise.
@@ -279,7 +279,8 @@ pub fn later(time: Timestamp, by: Duration) -> Timestamp {
 pub fn is_under_way(app: &ExternalApplication, kept: Option<&SeenKept>) -> bool {
     let credentials = app.status.as_ref().map_or(&[][..], |status| &status.credentials);
     let current = current(credentials).map(|credential| SecretId::new(&credential.id));
-    kept.is_some_and(|seen| seen.kept.under_way(current.as_ref()).is_some())
+    let rotation = app.status.as_ref().and_then(|status| status.rotation.as_ref());
+    kept.is_some_and(|seen| seen.kept.under_way(current.as_ref(), rotation).is_some())
 }
 
 /// The published secret of a status.

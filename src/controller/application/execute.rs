@@ -245,11 +245,6 @@ impl Pass<'_> {
         };
         let pending = self.pending();
         let current = self.current.map(|current| with_times(current, detail));
-        let rotated = match self.progress {
-            Progress::Completed { trigger, .. } => !trigger.leaves_nothing(),
-            Progress::Publishing { .. } => true,
-            _ => false,
-        };
         let (overlap, now) = (self.valid.rotation.overlap(), self.ctx.now());
         let federated = federation::after(self.app, old, &self.valid.trusts, &self.federated, overlap, now);
         let left = Left {
@@ -257,7 +252,7 @@ impl Pass<'_> {
             pending: pending.as_ref(),
             removed: &self.removed,
             strays: &self.strays,
-            overlap: if rotated { self.valid.rotation.overlap() } else { self.valid.rotation.retirement() },
+            overlap: self.progress.overlap(&self.valid.rotation),
             keeps_secret: self.valid.keeps_secret(),
             holders: self.seen.holders,
             now: self.ctx.now(),

@@ -55,7 +55,7 @@ fn turn(
         return Some(Turn::Begin);
     }
     let Some(due) = rotation::of_application(app, now) else {
-        server.rotations().withdraw(&uid);
+        server.rotations().forget(&uid);
         return None;
     };
     let pacing = object.spec.rotation.clone().unwrap_or_default();

@@ -6,6 +6,7 @@ use super::usable::gone_at_server;
 use super::{Circumstances, Keeping, Standing, Step};
 use crate::api::ExternalApplication;
 use crate::api::external_application::{CredentialKind, CredentialState, CredentialStatus, OutputKind};
+use crate::api::rotation::RotationStatus;
 use crate::domain::capabilities::Secrets;
 use crate::domain::intent::READ_LAG;
 use crate::domain::observed::{Finding, Observed, Retry};
@@ -84,7 +85,7 @@ pub(super) fn rotate(case: Case<'_>, current: Option<&(SecretId, ClientSecret)>)
         }
     }
     let kept = seen.kept.as_ref().map(|seen| &seen.kept).filter(|kept| kept.client_id == *id);
-    let under_way = kept.filter(|kept| kept.under_way(Some(&current.0)).is_some());
+    let under_way = kept.filter(|kept| kept.under_way(Some(&current.0), recorded(app)).is_some());
     // Whatever is under way was in the same hands as what leaked.
     let urgent = |due: &Due| due.trigger == Trigger::Leaked;
     let removed = under_way.filter(|kept| is_removed(kept, actual, at.now));
@@ -95,8 +96,7 @@ pub(super) fn rotate(case: Case<'_>, current: Option<&(SecretId, ClientSecret)>)
     if let Some(kept) = goes_on {
         return prove_and_publish(case, kept, Vec::new());
     }
-    let recorded = app.status.as_ref().and_then(|status| status.rotation.as_ref());
-    let unfinished = kept.filter(|kept| is_next(kept, &current.0) && !kept.is_recorded(recorded));
+    let unfinished = kept.filter(|kept| is_next(kept, &current.0) && !kept.is_recorded(recorded(app)));
     // What leaked does not wait until another rotation is done, of which something may stand in the way.
     let overtaken = |kept: &Kept| kept.trigger != Trigger::Leaked && due.as_ref().is_some_and(urgent);
     if let Some(kept) = unfinished.filter(|kept| !overtaken(kept)) {
@@ -144,8 +144,10 @@ fn begin(case: Case<'_>, due: Due, current: &(SecretId, ClientSecret), kept: Opt
 pub(super) fn sealed_anew(case: Case<'_>, rotation: &Rotation) -> Option<Step> {
     let Case { app, valid, id, seen, .. } = case;
     let SeenKept { kept, .. } = seen.kept.as_ref().filter(|seen| seen.seal == Seal::Former)?;
-    let needed =
-        kept.client_id == *id && valid.keeps_secret() && !valid.observe_only && kept.is_needed(credentials(app));
+    let needed = kept.client_id == *id
+        && valid.keeps_secret()
+        && !valid.observe_only
+        && kept.is_needed(credentials(app), recorded(app));
     let anew = rotation.steps.iter().any(|step| matches!(step, Step::Keep(_)));
     (needed && !anew).then(|| Step::Keep(Keeping { kept: kept.clone(), over: written_over(seen) }))
 }
@@ -204,6 +206,10 @@ fn in_one_step(due: Option<Due>, turn: Option<Turn>) -> Rotation {
 
 fn credentials(app: &ExternalApplication) -> &[CredentialStatus] {
     app.status.as_ref().map_or(&[], |status| &status.credentials)
+}
+
+fn recorded(app: &ExternalApplication) -> Option<&RotationStatus> {
+    app.status.as_ref().and_then(|status| status.rotation.as_ref())
 }
 
 fn is_next(kept: &Kept, current: &SecretId) -> bool {

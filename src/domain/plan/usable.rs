@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::credentials_of;
+use super::{credentials_of, is_kept};
 use crate::api::ExternalApplication;
 use crate::api::external_application::CredentialState;
+use crate::domain::capabilities::Secrets;
 use crate::domain::intent::READ_LAG;
 use crate::domain::observed::Observed;
 use crate::domain::registration::{ClientId, ClientSecret, Registered, SecretId};
@@ -24,12 +25,17 @@ pub(super) fn usable_secret(
     let published = seen.outputs.iter().filter_map(|output| output.intact_secret(&valid.uid, id));
     let held = seen.held.as_ref().map(|held| (held.id.clone(), ClientSecret::new(held.secret.expose())));
     // Versions of an immutable object carry secrets of several ages. One that the status does not list yet is the newest, and
-    // so is one that was to be published and has been, in one object or in all.
+    // so is one that was to be published and has been, in one object or in all. But where a server holds several, what is made
+    // is held or kept, or takes the place of one that cannot be used: beside the published one, one that nobody knows is one
+    // that was removed, whatever a read that lags shows.
+    let several = valid.server.capabilities.secrets == Secrets::Several;
+    let is_held = |secret: &SecretId| seen.held.as_ref().is_some_and(|held| held.id == *secret);
     let age = |secret: &SecretId| {
         let rank = match credentials_of(app, id).iter().find(|credential| credential.id == secret.as_str()) {
-            None => 2,
-            Some(credential) if credential.state == CredentialState::Pending => 2,
-            Some(credential) if credential.state == CredentialState::Active => 1,
+            None if several && !is_held(secret) && !is_kept(seen, secret) => 1,
+            None => 3,
+            Some(credential) if credential.state == CredentialState::Pending => 3,
+            Some(credential) if credential.state == CredentialState::Active => 2,
             Some(_) => 0,
         };
         let known = actual.and_then(|actual| actual.secrets.iter().find(|known| known.id == *secret));

@@ -104,9 +104,10 @@ impl Kept {
         format!("{app}-rotation-{}", &crate::domain::hex(&Sha256::digest(uid))[..8])
     }
 
-    /// The secret that is to be published, while another one still is.
-    pub fn under_way(&self, current: Option<&SecretId>) -> Option<&Secret> {
-        self.next.as_ref().filter(|next| Some(&next.id) != current)
+    /// The secret that is to be published, while another one still is. Once the status says that it was, it is not to be any
+    /// more: if another one is current then, somebody has removed it at the server.
+    pub fn under_way(&self, current: Option<&SecretId>, status: Option<&RotationStatus>) -> Option<&Secret> {
+        self.next.as_ref().filter(|next| Some(&next.id) != current && !self.is_recorded(status))
     }
 
     /// Whether the status says that the rotation was brought to its end. Its times are whole seconds.
@@ -121,9 +122,9 @@ impl Kept {
 
     /// Whether it is still of use once the status says this: while it is to be published, and as long as the one before can
     /// be published again.
-    pub fn is_needed(&self, credentials: &[CredentialStatus]) -> bool {
+    pub fn is_needed(&self, credentials: &[CredentialStatus], status: Option<&RotationStatus>) -> bool {
         let current = super::current(credentials).map(|credential| SecretId::new(&credential.id));
-        self.under_way(current.as_ref()).is_some()
+        self.under_way(current.as_ref(), status).is_some()
             || super::previous(credentials, self.previous.as_ref().map(|previous| &previous.id)).is_some()
     }
 
@@ -285,8 +286,10 @@ mod tests {
     #[test]
     fn a_rotation_is_under_way_until_its_secret_is_the_current_one() {
         let kept = kept();
-        assert!(kept.under_way(Some(&SecretId::new("1"))).is_some() && kept.under_way(None).is_some());
-        assert!(kept.under_way(Some(&SecretId::new("2"))).is_none());
+        assert!(kept.under_way(Some(&SecretId::new("1")), None).is_some() && kept.under_way(None, None).is_some());
+        assert!(kept.under_way(Some(&SecretId::new("2")), None).is_none());
+        let recorded = RotationStatus { rotate: Some("now".into()), ..RotationStatus::default() };
+        assert!(kept.under_way(Some(&SecretId::new("3")), Some(&recorded)).is_none(), "it was published, and is gone");
         assert!(!format!("{kept:?}").contains("value of"));
     }
 

@@ -50,7 +50,7 @@ const SPREAD: u128 = 10;
 /// Who goes first, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
-    /// A leak, or a lost secret: never waits, but counts. Where all that are under way are such, one other may begin.
+    /// A leak: never waits, but counts. Where all that are under way are such, one other may begin.
     Immediate,
     /// A person asked: before those that are scheduled, but for every fourth, and waits only for others to end.
     Requested,
@@ -97,10 +97,16 @@ impl Pace {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     urgency: Urgency,
+    order: Order,
     due: Timestamp,
     uid: String,
-    /// Whether it is scheduled and goes with those that persons ask for: enough of them went before it.
-    promoted: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    /// It is scheduled, and goes before those that persons ask for: enough of them went before it.
+    Promoted,
+    Usual,
 }
 
 /// One that has begun.
@@ -199,10 +205,12 @@ impl Pacing {
     /// The place of this one in the line, an old one or a new one.
     fn place(&mut self, request: Request, limits: &Pace, now: Timestamp) -> Place {
         let Request { uid, mut due, mut urgency } = request;
-        let mut promoted = false;
+        let mut order = Order::Usual;
         if let Some(before) = self.places.get(&uid).cloned() {
-            promoted = before.promoted && urgency == Urgency::Scheduled;
-            if before.urgency == urgency || promoted {
+            if urgency == Urgency::Scheduled {
+                order = before.order;
+            }
+            if before.urgency == urgency || order == Order::Promoted {
                 due = due.min(before.due);
             }
             self.line.remove(&before);
@@ -211,24 +219,32 @@ impl Pacing {
         {
             self.settled = Some(later(now, SETTLING.min(limits.spacing)));
         }
-        if urgency == Urgency::Scheduled && (promoted || self.is_passed_over(limits, now)) {
-            (urgency, promoted) = (Urgency::Requested, true);
-            self.in_a_row = 0;
+        if urgency == Urgency::Scheduled && order == Order::Usual && self.is_passed_over(limits, now) {
+            (order, self.in_a_row) = (Order::Promoted, 0);
         }
-        let place = Place { urgency, due, uid, promoted };
+        if order == Order::Promoted {
+            urgency = Urgency::Requested;
+        }
+        let place = Place { urgency, order, due, uid };
         self.places.insert(place.uid.clone(), place.clone());
         place
     }
 
-    /// Whether enough that persons asked for went before those that are scheduled.
+    /// Whether enough that persons asked for went before those that are scheduled, and it is time for one of those.
     fn is_passed_over(&self, limits: &Pace, now: Timestamp) -> bool {
-        self.in_a_row >= IN_A_ROW && self.last.is_none_or(|last| later(last, limits.spacing) <= now)
+        let mut requested = self.line.keys().skip_while(|place| place.urgency < Urgency::Requested);
+        // One that was promoted is the first of those that persons ask for.
+        let one_waits = requested.next().is_some_and(|first| first.order == Order::Promoted);
+        let spaced = self.last.is_none_or(|last| later(last, limits.spacing) <= now);
+        self.in_a_row >= IN_A_ROW && spaced && !one_waits
     }
 
     fn begin(&mut self, place: Place, now: Timestamp) {
         let waits = self.line.last_key_value().is_some_and(|(last, _)| last.urgency == Urgency::Scheduled);
         match place.urgency {
-            Urgency::Requested if !place.promoted => self.in_a_row = if waits { self.in_a_row + 1 } else { 0 },
+            Urgency::Requested if place.order == Order::Usual => {
+                self.in_a_row = if waits { self.in_a_row + 1 } else { 0 }
+            }
             Urgency::Requested | Urgency::Scheduled => (self.in_a_row, self.last) = (0, Some(now)),
             Urgency::Immediate => {}
         }
@@ -246,7 +262,9 @@ impl Pacing {
         let missing = if urgent_alone { missing.min(ahead) } else { missing };
         let room = if missing + ahead == 0 { now } else { later(now, self.wait_for(missing, limits, now)) };
         match place.urgency {
-            Urgency::Requested if place.promoted => room.max(self.last.map_or(now, |last| later(last, limits.spacing))),
+            Urgency::Requested if place.order == Order::Promoted => {
+                room.max(self.last.map_or(now, |last| later(last, limits.spacing)))
+            }
             Urgency::Immediate | Urgency::Requested => room,
             Urgency::Scheduled => room.max(self.spaced(place, limits, now)),
         }

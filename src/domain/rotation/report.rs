@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::proof::Answer;
-use super::{AGAIN, Due, Policy, Trigger, later, remember, shortened};
+use super::{AGAIN, Due, Policy, Trigger, later, refresh, remember, shortened};
 use crate::api::external_application::{CredentialKind, CredentialStatus};
 use crate::api::rotation::RotationStatus;
 use crate::api::{ExternalApplication, REVOKE_NOW, ROLLBACK, ROTATE};
@@ -58,6 +58,18 @@ pub enum Progress {
     Withdrawn { trigger: Trigger, request: Option<String> },
 }
 
+impl Progress {
+    /// How long a secret that was replaced in the pass stays valid: where it was lost, only as long as who has read it may need.
+    pub fn overlap(&self, policy: &Policy) -> Duration {
+        match self {
+            Self::Completed { trigger, .. } | Self::Publishing { trigger, .. } if !trigger.leaves_nothing() => {
+                policy.overlap()
+            }
+            _ => policy.retirement(),
+        }
+    }
+}
+
 /// What is kept of rotations after a pass. `first`: there was no published secret before, so that whatever the annotations
 /// ask for is fulfilled; but for what leaked, if one from before is valid still.
 pub fn status_after(
@@ -70,6 +82,7 @@ pub fn status_after(
     let none = BTreeMap::new();
     let annotations = app.metadata.annotations.as_ref().unwrap_or(&none);
     let asked = |key: &str| annotations.get(key).map(|value| shortened(value));
+    refresh(&mut status, asked);
     if first {
         remember(&mut status, Trigger::Requested, asked(ROTATE));
         remember(&mut status, Trigger::RolledBack, asked(ROLLBACK));
@@ -232,6 +245,23 @@ fn settled(policy: &Policy, valid: &Valid, status: Option<&RotationStatus>) -> O
 mod tests {
     use super::*;
     use crate::domain::fixtures::NOON;
+
+    #[test]
+    fn what_was_lost_stays_valid_for_an_hour_and_what_was_replaced_for_the_overlap() {
+        let policy = Policy::of(&crate::domain::fixtures::app()).expect("a policy");
+        let publishing = |trigger| Progress::Publishing { id: SecretId::new("2"), trigger, request: None };
+        let completed = |trigger| Progress::Completed { trigger, request: None };
+        for (progress, hours) in [
+            (completed(Trigger::Schedule), 24),
+            (publishing(Trigger::Schedule), 24),
+            (completed(Trigger::Lost), 1),
+            (publishing(Trigger::Lost), 1),
+            (publishing(Trigger::Gone), 1),
+            (Progress::Rest, 1),
+        ] {
+            assert_eq!(progress.overlap(&policy), Duration::from_hours(hours), "{progress:?}");
+        }
+    }
 
     #[test]
     fn the_first_secret_settles_what_was_asked_for_unless_one_that_leaked_is_valid_still() {

@@ -65,7 +65,7 @@ impl Trigger {
     }
 }
 
-/// How many values of annotations are remembered beside the last ones.
+/// How many values of each annotation are remembered beside the last one.
 const REMEMBERED: usize = 20;
 
 /// Whether what this value of an annotation asks for was carried out. A value that comes back, as from a repository that does
@@ -94,7 +94,26 @@ pub(super) fn remember(status: &mut RotationStatus, trigger: Trigger, value: Opt
     status.earlier.retain(|request| !is(request, &value));
     if let Some(value) = before {
         status.earlier.insert(0, RotationRequest { annotation: annotation.to_owned(), value });
-        status.earlier.truncate(REMEMBERED);
+    }
+    let mut of_it = 0;
+    status.earlier.retain(|request| {
+        of_it += usize::from(request.annotation == annotation);
+        request.annotation != annotation || of_it <= REMEMBERED
+    });
+}
+
+/// Remembers what stands in the annotations still as the latest of what was carried out before: it would be forgotten
+/// otherwise, and asked for anew.
+pub(super) fn refresh(status: &mut RotationStatus, asked: impl Fn(&str) -> Option<String>) {
+    for annotation in [ROTATE, ROLLBACK, REVOKE_NOW] {
+        let Some(value) = asked(annotation) else { continue };
+        let of_it = |request: &RotationRequest| request.annotation == annotation;
+        let first = status.earlier.iter().position(of_it);
+        let there = status.earlier.iter().position(|request| of_it(request) && request.value == value);
+        if let Some((first, there)) = first.zip(there).filter(|(first, there)| first < there) {
+            let request = status.earlier.remove(there);
+            status.earlier.insert(first, request);
+        }
     }
 }
 
@@ -119,5 +138,21 @@ mod tests {
         assert!(handled(Trigger::Requested, "29") && !handled(Trigger::Requested, "28"));
         assert!(!handled(Trigger::RolledBack, "29") && !handled(Trigger::Schedule, "29"));
         assert_eq!(status.earlier.len(), REMEMBERED);
+    }
+
+    #[test]
+    fn what_stands_in_an_annotation_is_not_forgotten_however_often_something_else_is_asked_for() {
+        let mut status = RotationStatus::default();
+        remember(&mut status, Trigger::Leaked, Some("in the repository".to_owned()));
+        for number in 0..100 {
+            remember(&mut status, Trigger::Requested, Some(number.to_string()));
+            remember(&mut status, Trigger::Leaked, Some(number.to_string()));
+            refresh(&mut status, |annotation| (annotation == REVOKE_NOW).then(|| "in the repository".to_owned()));
+            assert!(is_handled(&status, Trigger::Leaked, "in the repository"), "after {number}");
+        }
+        let before = status.clone();
+        refresh(&mut status, |annotation| (annotation == REVOKE_NOW).then(|| "in the repository".to_owned()));
+        assert_eq!(status, before, "nothing is written for it again and again");
+        assert!(status.earlier.len() <= 3 * REMEMBERED);
     }
 }

@@ -26,7 +26,11 @@ impl Pass<'_> {
     pub(super) async fn add_next(&mut self, id: &ClientId, keep: &Keeping) -> Result<(), Halt> {
         let Keeping { kept, over } = keep;
         let trial = self.ctx.kubernetes().keep(self.app, kept, "", over.as_ref(), true).await;
-        trial.map_err(|error| not_kept(&error))?;
+        // A cluster may have what takes no trials: nothing is known then.
+        let refused = trial.err().filter(|error| !matches!(error, kube::Error::Api(status) if status.code == 400));
+        if let Some(error) = refused {
+            return Err(not_kept(&error));
+        }
         let credential = match self.connection.client.add_secret(id, &credentials::marker(self.uid())).await {
             Ok(credential) => credential,
             Err(ServerError::Ambiguous) => {
@@ -125,6 +129,9 @@ impl Pass<'_> {
             return;
         }
         self.let_accepted_take_over();
+        if self.unwritten == 0 {
+            self.ctx.let_go(self.uid());
+        }
         if let Some(id) = self.current.as_ref().map(|current| current.id.to_string()) {
             let (reason, what) = match trigger {
                 Trigger::RolledBack => (Reason::RolledBack, "the secret before it is published again"),
@@ -252,7 +259,8 @@ impl Pass<'_> {
     pub(super) fn pending(&self) -> Option<Current> {
         let current = self.current.as_ref().map(|current| &current.id);
         let kept = self.kept.as_ref().filter(|seen| Some(&seen.kept.client_id) == self.client_id.as_ref())?;
-        let next = kept.kept.under_way(current)?;
+        let recorded = self.app.status.as_ref().and_then(|status| status.rotation.as_ref());
+        let next = kept.kept.under_way(current, recorded)?;
         let known = self.accepted.as_ref().or(self.next.as_ref().map(|(known, _)| known));
         let known = known.filter(|known| known.id == next.id).cloned();
         Some(
@@ -281,7 +289,8 @@ pub async fn tidy(
     let Some(kept) = &achieved.kept else { return true };
     let same = achieved.client_id.as_ref() == Some(&kept.kept.client_id);
     let unfinished = matches!(achieved.rotation, Progress::Publishing { .. });
-    if same && valid.keeps_secret() && (unfinished || kept.kept.is_needed(&achieved.credentials)) {
+    let recorded = app.status.as_ref().and_then(|status| status.rotation.as_ref());
+    if same && valid.keeps_secret() && (unfinished || kept.kept.is_needed(&achieved.credentials, recorded)) {
         return true;
     }
     match ctx.kubernetes().keep_no_more(app, kept).await {

@@ -159,6 +159,37 @@ fn a_secret_that_is_in_one_of_two_objects_is_written_into_the_other() {
 }
 
 #[test]
+fn a_rotation_that_is_over_is_not_taken_up_again_when_its_secret_is_gone_at_the_server() {
+    let mut app = settled(app(), "id-7", "3");
+    app.metadata.annotations = Some([(ROTATE.to_owned(), "now".to_owned())].into());
+    app.status.as_mut().expect("a status").rotation = Some(recorded());
+    let over = Observed { kept: Some(kept("2", Some("1"), Trigger::Requested)), ..seen(&app, "3") };
+    let plan = decide(&app, &over);
+    assert_eq!((plan.steps.len(), plan.progress), (0, Progress::Rest));
+}
+
+#[test]
+fn what_an_object_carries_is_looked_at_unless_it_is_the_published_secret() {
+    use crate::domain::observed::{Look, look};
+    let mut app = settled(app(), "id-7", "2");
+    let status = app.status.as_mut().expect("a status");
+    let mut before = status.credentials[0].clone();
+    (before.id, before.state) = ("1".into(), CredentialState::Retiring);
+    before.expires_at = Some(crate::domain::credentials::whole(NOON + SignedDuration::from_hours(1)));
+    status.credentials.push(before);
+    let of = |secrets: &[&str]| -> Vec<SeenOutput> { secrets.iter().map(|id| published(&app, "id-7", id)).collect() };
+    let detail = Look::Detail(ClientId::new("id-7"));
+    for (what, secrets, expected) in [
+        ("the published one", &["2"][..], Look::Nothing),
+        ("an older version beside it", &["1", "2"], Look::Nothing),
+        ("the one before, which somebody restored", &["1"], detail),
+        ("one that nobody knows beside it", &["2", "0"], Look::Detail(ClientId::new("id-7"))),
+    ] {
+        assert_eq!(look(&app, &of(secrets), false, false, NOON), expected, "{what}");
+    }
+}
+
+#[test]
 fn what_is_kept_is_sealed_anew_once_the_operator_has_other_credentials_and_as_long_as_it_is_needed() {
     let app = asked(ROTATE);
     let mut under_way = kept("2", Some("1"), Trigger::Requested);

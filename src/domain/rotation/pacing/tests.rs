@@ -127,7 +127,9 @@ fn whoever_asks_again_and_again_keeps_what_is_scheduled_waiting_only_for_a_while
             pacing.ask(&PACE, request, now);
         }
         for uid in asks_again.clone().into_iter().filter(|(_, at)| *at <= now).map(|(uid, _)| uid) {
-            match pacing.ask(&PACE, request(&uid, Urgency::Scheduled), now) {
+            // Whoever asked before it is due goes before it as well.
+            let scheduled = Request { uid: uid.clone(), due: after(30), urgency: Urgency::Scheduled };
+            match pacing.ask(&PACE, scheduled, now) {
                 Turn::Begin => drop(asks_again.remove(&uid)),
                 Turn::Wait(until) => drop(asks_again.insert(uid.clone(), until)),
             }
