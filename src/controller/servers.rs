@@ -162,12 +162,7 @@ impl Server {
 
     /// Which of the operator's own credentials a seal was made with. `None`: there are none to make one with.
     pub fn judge(&self, text: &str, seal: &str) -> Option<Seal> {
-        let now = self.connection()?.client.seal(text)?;
-        Some(match now == seal {
-            true => Seal::Current,
-            false if self.own.recognises(text, seal) => Seal::Former,
-            false => Seal::Foreign,
-        })
+        Some(self.own.judge(&self.connection()?.client.seal(text)?, text, seal))
     }
 
     /// Whether it was made with any of them.

@@ -14,6 +14,7 @@ use crate::domain::observed::Finding;
 use crate::domain::own_credential::report::Answer;
 use crate::domain::own_credential::{CURRENT, Claim, Held, PREVIOUS, Record};
 use crate::domain::registration::{ClientSecret, SecretInfo};
+use crate::domain::rotation::kept::Seal;
 use crate::server::{AuthorizationServer as _, sealed_with};
 
 /// How long credentials that the server refused are not tried again, while others work.
@@ -223,8 +224,17 @@ impl Own {
         self.state().former = Some(connection);
     }
 
+    /// Which credentials a seal was made with. `now`: the seal that those of now make.
+    pub fn judge(&self, now: &str, text: &str, seal: &str) -> Seal {
+        match seal {
+            _ if seal == now => Seal::Current,
+            _ if self.recognises(text, seal) => Seal::Former,
+            _ => Seal::Foreign,
+        }
+    }
+
     /// Whether a seal was made with credentials before those of now.
-    pub fn recognises(&self, text: &str, seal: &str) -> bool {
+    fn recognises(&self, text: &str, seal: &str) -> bool {
         let (former, secret) = {
             let state = self.state();
             (state.former.clone(), state.secret.clone())
