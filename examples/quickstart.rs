@@ -136,7 +136,8 @@ async fn show(stage: &mut Stage, args: &Args) -> Result<Checks> {
         return Ok(checks);
     }
     report::invitation(stage)?;
-    std::future::pending().await
+    stage.attend().await?;
+    Ok(checks)
 }
 
 /// Ctrl-C, or the wish of whoever started this.

@@ -214,11 +214,14 @@ impl User {
         let stop = CancellationToken::new();
         let (secrets, output, ended) = (world.secrets(world.home.name()), format!("{name}-oauth"), stop.clone());
         let (cloud, name) = (world.cloud.administration()?, name.to_owned());
+        // Not through the gate: what comes there while everything stands still is never answered.
+        let token_uri = format!("{}/identity_/connect/token", world.cloud.base_url());
         let work = tokio::spawn(async move {
             let (http, mut pace) = (reqwest::Client::new(), tokio::time::interval(Duration::from_millis(50)));
             while !ended.is_cancelled() {
                 pace.tick().await;
-                let (keys, read) = (text_of(secrets.get(&output).await?), Instant::now());
+                let (mut keys, read) = (text_of(secrets.get(&output).await?), Instant::now());
+                keys.insert("token-uri".to_owned(), token_uri.clone());
                 // One that took longer than the secret before stays valid proves nothing.
                 if !works(&http, &keys).await? && read.elapsed() < Duration::from_secs(1) {
                     return Err(Error::new(format!("the published secret of {name} was refused")));

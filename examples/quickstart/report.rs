@@ -171,7 +171,7 @@ fn catalogue(stage: &Stage, checks: &mut Checks) -> Result<()> {
 }
 
 /// How to go on.
-pub fn invitation(stage: &Stage) -> Result<()> {
+pub fn invitation(stage: &mut Stage) -> Result<()> {
     heading("Yours to try, in another terminal");
     if let Some(context) = stage.context() {
         println!("  alias kubectl='kubectl --context {context}'");
@@ -180,7 +180,7 @@ pub fn invitation(stage: &Stage) -> Result<()> {
         println!("  alias kubectl={}", stage.kubectl(&[])?.get_program().display());
     }
     println!();
-    let scene = stage.scene;
+    let (scene, operator) = (stage.scene, stage.operator_pid()?);
     let (worker, mistaken, right) = (scene.worker, scene.mistaken, scene.right);
     let fix = format!(r#"'[{{"op":"replace","path":"/spec/resources/0/applicationScopes/0","value":"{right}"}}]'"#);
     let mut commands = vec![
@@ -192,6 +192,7 @@ pub fn invitation(stage: &Stage) -> Result<()> {
             format!("kubectl annotate extapp {worker} -n finance --overwrite extapp.dev/rotate=$(date +%s)"),
             "another secret, beside this one",
         ),
+        (format!("kill -9 {operator}"), "the operator dies; it is started again here, and goes on where it was"),
         (format!("kubectl delete extapp {worker} -n finance"), "the registration goes too"),
         ("kubectl explain externalapplication.spec --recursive".to_owned(), "the manual"),
     ];

@@ -172,6 +172,24 @@ impl Stage {
         }
     }
 
+    /// The operator's process, for whoever wants to see what becomes of its work when it dies.
+    pub fn operator_pid(&mut self) -> Result<u32> {
+        Ok(self.operator.as_mut().context("the operator does not run")?.process().pid())
+    }
+
+    /// Starts the operator again whenever it has ended, as a Deployment would.
+    pub async fn attend(&mut self) -> Result<()> {
+        let operator = self.operator.as_mut().context("the operator does not run")?;
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if !operator.process().alive() {
+                println!("\nThe operator has ended. It is started again, as a Deployment would ...");
+                operator.restart().await?;
+                println!("  it goes on, as process {}", operator.process().pid());
+            }
+        }
+    }
+
     fn cluster(&self) -> Result<&Cluster> {
         self.cluster.as_ref().context("there is no cluster yet")
     }
