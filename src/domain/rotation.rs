@@ -188,6 +188,18 @@ fn request(
     (!is_handled(status, trigger, &value)).then_some(Due { trigger, since: now, request: Some(value) })
 }
 
+/// What annotations ask for and is not carried out: each annotation with its value.
+pub fn outstanding(app: &ExternalApplication) -> Vec<(&'static str, String)> {
+    let none = RotationStatus::default();
+    let status = app.status.as_ref().and_then(|status| status.rotation.as_ref()).unwrap_or(&none);
+    let asked = |trigger: Trigger| {
+        let annotation = trigger.annotation()?;
+        let value = app.metadata.annotations.as_ref()?.get(annotation)?;
+        (!is_handled(status, trigger, &shortened(value))).then(|| (annotation, value.clone()))
+    };
+    [Trigger::Requested, Trigger::RolledBack, Trigger::Leaked].into_iter().filter_map(asked).collect()
+}
+
 fn expiring(facts: &Facts<'_>) -> Option<Due> {
     automatic(Trigger::Expiry, expiry_ahead(facts), facts)
 }

@@ -6,12 +6,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt as _;
 use serde::Serialize;
 
+use crate::api::ExternalApplication;
 use crate::api::external_application::{
     ApplicationType, CredentialKind, CredentialState, CredentialStatus, ExternalApplicationStatus, OutputFormat,
     OutputKind, ScopeState, ScopeStatus,
 };
-use crate::api::{ExternalApplication, REVOKE_NOW, ROLLBACK, ROTATE};
 use crate::domain::outputs::resolve;
+use crate::domain::rotation::outstanding;
 use crate::domain::rotation::report::ROTATED;
 
 /// The shape of `extapp status -o json`. Fields are added, never renamed or taken away; what is not known is left out.
@@ -208,11 +209,7 @@ impl Credential {
 impl Rotation {
     fn of(app: &ExternalApplication, status: &ExternalApplicationStatus) -> Self {
         let known = status.rotation.clone().unwrap_or_default();
-        let asked = [(ROTATE, known.rotate), (ROLLBACK, known.rollback), (REVOKE_NOW, known.revoke_now)];
-        let open = asked.into_iter().filter_map(|(annotation, done)| {
-            let value = app.annotations().get(annotation)?.clone();
-            (done.as_ref() != Some(&value)).then_some(Request { annotation, value })
-        });
+        let open = outstanding(app).into_iter().map(|(annotation, value)| Request { annotation, value });
         Self {
             last_time: time(known.last_time.as_ref()),
             last_trigger: known.last_trigger,

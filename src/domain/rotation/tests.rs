@@ -36,6 +36,8 @@ fn a_value_that_an_annotation_goes_back_to_asks_for_nothing() {
         assert_eq!(found(&asked("from the repository"), 1), None);
         assert_eq!(found(&asked("by hand"), 1), None);
         assert!(found(&asked("another"), 1).is_some());
+        assert_eq!(outstanding(&asked("from the repository")), []);
+        assert_eq!(outstanding(&asked("another")), [(annotation, "another".to_owned())]);
     }
 }
 
