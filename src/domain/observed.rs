@@ -285,12 +285,9 @@ fn secret_is_lost(app: &ExternalApplication, outputs: &[SeenOutput]) -> bool {
 /// name. Such a one is the newest, if it was not reported yet; or it was removed at the server, if somebody brought it back
 /// from a backup, or if its object is only about to be removed.
 fn is_told(app: &ExternalApplication, outputs: &[SeenOutput]) -> bool {
-    let mut published = false;
-    let named = carried(app, outputs).all(|state| {
-        published |= state == Some(CredentialState::Active);
-        state.is_some()
-    });
-    !keeps_secret(app) || (named && published)
+    let states: Vec<_> = carried(app, outputs).collect();
+    let published = states.contains(&Some(CredentialState::Active));
+    !keeps_secret(app) || (published && states.iter().all(Option::is_some))
 }
 
 /// Of the secret in each object that is intact: its state, where the status names it.

@@ -179,7 +179,7 @@ pub fn plan(app: &ExternalApplication, valid: &Valid, seen: &Observed, at: Circu
     rotation.steps.extend(replaced::completion(&rotation, &progress, replaces.as_ref()));
     steps.extend(rotate::sealed_anew(case, &rotation));
     let damaged = damaged(app, &rotation, seen).filter(|_| !valid.observe_only);
-    let restart = rotation.restart(valid, secret.as_ref().map(|(id, _)| id), seen);
+    let restart = rotation.restart(valid, current, seen);
     steps.extend(converge(app, valid, &id, actual, secret.as_ref(), seen, at, rotation));
     steps.extend(restart);
     steps.extend(damaged);
@@ -189,10 +189,9 @@ pub fn plan(app: &ExternalApplication, valid: &Valid, seen: &Observed, at: Circu
 /// What somebody has changed of what was kept goes, unless it is written anew.
 fn damaged(app: &ExternalApplication, rotation: &rotate::Rotation, seen: &Observed) -> Option<Step> {
     let Some(Unreadable::Damaged { uid, .. }) = &seen.unreadable else { return None };
-    let anew = rotation.steps.iter().any(|step| matches!(step, Step::Keep(_)));
     let name = Kept::object_name(app.metadata.name.as_deref()?, app.metadata.uid.as_deref()?);
     let object = OutputRef { kind: OutputKind::Secret, name, uid: uid.clone() };
-    (!anew).then_some(Step::RemoveOutput(object))
+    (!rotation.keeps_anew()).then_some(Step::RemoveOutput(object))
 }
 
 /// Whether the value of a secret is known although no object that workloads mount carries it.

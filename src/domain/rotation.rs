@@ -188,10 +188,15 @@ fn request(
     (!is_handled(status, trigger, &value)).then_some(Due { trigger, since: now, request: Some(value) })
 }
 
+/// What the status says of rotations.
+pub fn recorded(app: &ExternalApplication) -> Option<&RotationStatus> {
+    app.status.as_ref()?.rotation.as_ref()
+}
+
 /// What annotations ask for and is not carried out: each annotation with its value.
 pub fn outstanding(app: &ExternalApplication) -> Vec<(&'static str, String)> {
     let none = RotationStatus::default();
-    let status = app.status.as_ref().and_then(|status| status.rotation.as_ref()).unwrap_or(&none);
+    let status = recorded(app).unwrap_or(&none);
     let asked = |trigger: Trigger| {
         let annotation = trigger.annotation()?;
         let value = app.metadata.annotations.as_ref()?.get(annotation)?;
@@ -291,8 +296,7 @@ pub fn later(time: Timestamp, by: Duration) -> Timestamp {
 pub fn is_under_way(app: &ExternalApplication, kept: Option<&SeenKept>) -> bool {
     let credentials = app.status.as_ref().map_or(&[][..], |status| &status.credentials);
     let current = current(credentials).map(|credential| SecretId::new(&credential.id));
-    let rotation = app.status.as_ref().and_then(|status| status.rotation.as_ref());
-    kept.is_some_and(|seen| seen.kept.under_way(current.as_ref(), rotation).is_some())
+    kept.is_some_and(|seen| seen.kept.under_way(current.as_ref(), recorded(app)).is_some())
 }
 
 /// The published secret of a status.

@@ -21,6 +21,15 @@ fn one_at_a_time() -> Variations {
     Variations { server: AT_ONCE.replace("concurrency: 100", "concurrency: 1"), ..variations() }
 }
 
+/// Two applications with this overlap, once they are Ready.
+async fn two(world: &World, names: [&str; 2], overlap: &str) -> Result<()> {
+    for name in names {
+        world.confidential(world.home.name(), name, &format!("  rotation: {{overlap: {overlap}}}\n")).await?;
+        world.until_ready(name).await?;
+    }
+    Ok(())
+}
+
 async fn patch(world: &World, name: &str, patch: Value) -> Result<()> {
     let api = world.applications(world.home.name());
     api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
@@ -44,10 +53,7 @@ fn revoked(app: &ExternalApplication) -> Option<&str> {
 #[tokio::test]
 async fn one_that_cannot_be_written_holds_up_no_other_and_is_done_once_it_can() -> Result<()> {
     let world = World::with("unwritable", one_at_a_time()).await?;
-    for name in ["stuck", "other"] {
-        world.confidential(world.home.name(), name, "  rotation: {overlap: 1h}\n").await?;
-        world.until_ready(name).await?;
-    }
+    two(&world, ["stuck", "other"], "1h").await?;
     let before = keys(&world, "stuck").await?;
     let forbidden = Forbidden::names(&world, "stuck-oauth").await?;
     world.annotate("stuck", ROTATE, "asked").await?;
@@ -70,10 +76,7 @@ async fn one_that_cannot_be_written_holds_up_no_other_and_is_done_once_it_can() 
 #[tokio::test]
 async fn one_that_is_suspended_before_its_secret_is_accepted_holds_up_no_other() -> Result<()> {
     let world = World::with("suspended-turn", one_at_a_time()).await?;
-    for name in ["worker", "other"] {
-        world.confidential(world.home.name(), name, "  rotation: {overlap: 1h}\n").await?;
-        world.until_ready(name).await?;
-    }
+    two(&world, ["worker", "other"], "1h").await?;
     lag(&world).await?;
     world.annotate("worker", ROTATE, "asked").await?;
     until_says(&world, "worker", "False", "Proving").await?;
@@ -173,10 +176,7 @@ async fn what_leaked_so_soon_that_the_server_does_not_show_it_yet_goes_once_it_d
 #[tokio::test]
 async fn a_secret_that_the_server_does_not_let_go_of_holds_up_nothing_and_goes_once_it_can() -> Result<()> {
     let world = World::with("unremovable", one_at_a_time()).await?;
-    for name in ["worker", "other"] {
-        world.confidential(world.home.name(), name, "  rotation: {overlap: 2s}\n").await?;
-        world.until_ready(name).await?;
-    }
+    two(&world, ["worker", "other"], "2s").await?;
     let old = at_server(&world, "worker").await?;
     let of = json!({"method": "DELETE", "path_contains": format!("/secrets/{}", old[0])});
     world.cloud.faults(&json!({"match": of, "times": 100_000, "action": "status:500"})).await?;

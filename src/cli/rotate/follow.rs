@@ -149,8 +149,7 @@ fn has_any(app: &ExternalApplication) -> bool {
 
 /// Whether what was asked for is settled. `before`: the object with the request on it.
 pub fn verdict(asked: &Asked, before: &ExternalApplication, now: &ExternalApplication) -> Option<Verdict> {
-    let rotation = now.status.as_ref().and_then(|status| status.rotation.as_ref());
-    let carried_out = rotation.and_then(|rotation| match asked.annotation {
+    let carried_out = rotation::recorded(now).and_then(|rotation| match asked.annotation {
         ROLLBACK => rotation.rollback.as_deref(),
         REVOKE_NOW => rotation.revoke_now.as_deref(),
         _ => rotation.rotate.as_deref(),

@@ -6,7 +6,6 @@ use super::usable::gone_at_server;
 use super::{Circumstances, Keeping, Standing, Step};
 use crate::api::ExternalApplication;
 use crate::api::external_application::{CredentialKind, CredentialState, CredentialStatus, OutputKind};
-use crate::api::rotation::RotationStatus;
 use crate::domain::capabilities::Secrets;
 use crate::domain::intent::READ_LAG;
 use crate::domain::observed::{Finding, Observed, Retry};
@@ -17,7 +16,7 @@ use crate::domain::restarts;
 use crate::domain::rotation::kept::{Kept, Seal, Secret, SeenKept, Unreadable};
 use crate::domain::rotation::pacing::Turn;
 use crate::domain::rotation::report::Progress;
-use crate::domain::rotation::{self, Due, Trigger};
+use crate::domain::rotation::{self, Due, Trigger, recorded};
 use crate::domain::validate::Valid;
 
 /// What is done about the secret beyond keeping it.
@@ -41,6 +40,11 @@ impl Rotation {
     /// Whether no other secret is about to be published.
     pub fn is_at_rest(&self) -> bool {
         self.steps.iter().all(|step| matches!(step, Step::Complete { .. }))
+    }
+
+    /// Whether what is kept is written.
+    pub fn keeps_anew(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Keep(_)))
     }
 
     /// Workloads are restarted for the secret that is published, and not while another one is about to take its place.
@@ -148,8 +152,7 @@ pub(super) fn sealed_anew(case: Case<'_>, rotation: &Rotation) -> Option<Step> {
         && valid.keeps_secret()
         && !valid.observe_only
         && kept.is_needed(credentials(app), recorded(app));
-    let anew = rotation.steps.iter().any(|step| matches!(step, Step::Keep(_)));
-    (needed && !anew).then(|| Step::Keep(Keeping { kept: kept.clone(), over: written_over(seen) }))
+    (needed && !rotation.keeps_anew()).then(|| Step::Keep(Keeping { kept: kept.clone(), over: written_over(seen) }))
 }
 
 /// The version of the object that what is kept is written over.
@@ -206,10 +209,6 @@ fn in_one_step(due: Option<Due>, turn: Option<Turn>) -> Rotation {
 
 fn credentials(app: &ExternalApplication) -> &[CredentialStatus] {
     app.status.as_ref().map_or(&[], |status| &status.credentials)
-}
-
-fn recorded(app: &ExternalApplication) -> Option<&RotationStatus> {
-    app.status.as_ref().and_then(|status| status.rotation.as_ref())
 }
 
 fn is_next(kept: &Kept, current: &SecretId) -> bool {

@@ -259,8 +259,7 @@ impl Pass<'_> {
     pub(super) fn pending(&self) -> Option<Current> {
         let current = self.current.as_ref().map(|current| &current.id);
         let kept = self.kept.as_ref().filter(|seen| Some(&seen.kept.client_id) == self.client_id.as_ref())?;
-        let recorded = self.app.status.as_ref().and_then(|status| status.rotation.as_ref());
-        let next = kept.kept.under_way(current, recorded)?;
+        let next = kept.kept.under_way(current, rotation::recorded(self.app))?;
         let known = self.accepted.as_ref().or(self.next.as_ref().map(|(known, _)| known));
         let known = known.filter(|known| known.id == next.id).cloned();
         Some(
@@ -289,8 +288,8 @@ pub async fn tidy(
     let Some(kept) = &achieved.kept else { return true };
     let same = achieved.client_id.as_ref() == Some(&kept.kept.client_id);
     let unfinished = matches!(achieved.rotation, Progress::Publishing { .. });
-    let recorded = app.status.as_ref().and_then(|status| status.rotation.as_ref());
-    if same && valid.keeps_secret() && (unfinished || kept.kept.is_needed(&achieved.credentials, recorded)) {
+    let needed = unfinished || kept.kept.is_needed(&achieved.credentials, rotation::recorded(app));
+    if same && valid.keeps_secret() && needed {
         return true;
     }
     match ctx.kubernetes().keep_no_more(app, kept).await {

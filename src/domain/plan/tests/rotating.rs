@@ -31,6 +31,12 @@ fn kept(next: &str, previous: Option<&str>, trigger: Trigger) -> SeenKept {
     SeenKept { uid: "kept".into(), resource_version: "3".into(), kept, seal: Seal::Current }
 }
 
+/// What the status says of a secret before this one, which ends so many seconds after noon.
+fn retiring(current: &CredentialStatus, id: &str, seconds: i64) -> CredentialStatus {
+    let ends = crate::domain::credentials::whole(NOON + SignedDuration::from_secs(seconds));
+    CredentialStatus { id: id.to_owned(), state: CredentialState::Retiring, expires_at: Some(ends), ..current.clone() }
+}
+
 /// What the status says of a rotation that was asked for with `now`.
 fn recorded() -> RotationStatus {
     RotationStatus { rotate: Some("now".into()), ..RotationStatus::default() }
@@ -100,11 +106,8 @@ fn what_leaked_is_removed_as_soon_as_another_secret_is_published() {
 fn what_leaked_is_not_said_to_be_gone_before_it_is() {
     let mut app = asked(REVOKE_NOW);
     let status = app.status.as_mut().expect("a status");
-    let mut leaked = status.credentials[0].clone();
+    status.credentials.push(retiring(&status.credentials[0], "1", 3_600));
     status.credentials[0].id = "2".into();
-    (leaked.state, leaked.expires_at) =
-        (CredentialState::Retiring, Some(crate::domain::credentials::whole(NOON + SignedDuration::from_hours(1))));
-    status.credentials.push(leaked);
     let published = Observed { kept: Some(kept("2", None, Trigger::Leaked)), ..seen(&app, "2") };
     let plan = decide(&app, &published);
     assert!(matches!(plan.progress, Progress::Publishing { .. }), "until every step is done: {:?}", plan.progress);
@@ -134,10 +137,7 @@ fn what_leaked_waits_neither_for_a_rotation_that_is_not_done_nor_for_an_object_t
 fn after_a_leak_what_was_replaced_before_goes_before_another_secret_is_made() {
     let mut app = asked(REVOKE_NOW);
     let status = app.status.as_mut().expect("a status");
-    let mut before = status.credentials[0].clone();
-    (before.id, before.state) = ("0".into(), CredentialState::Retiring);
-    before.expires_at = Some(crate::domain::credentials::whole(NOON + SignedDuration::from_hours(1)));
-    status.credentials.push(before);
+    status.credentials.push(retiring(&status.credentials[0], "0", 3_600));
     assert_eq!(steps(&app, &seen(&app, "1"))[..2], ["retire secret 0 of id-7", "add the next secret to id-7"]);
 }
 
@@ -173,10 +173,7 @@ fn what_an_object_carries_is_looked_at_unless_it_is_the_published_secret() {
     use crate::domain::observed::{Look, look};
     let mut app = settled(app(), "id-7", "2");
     let status = app.status.as_mut().expect("a status");
-    let mut before = status.credentials[0].clone();
-    (before.id, before.state) = ("1".into(), CredentialState::Retiring);
-    before.expires_at = Some(crate::domain::credentials::whole(NOON + SignedDuration::from_hours(1)));
-    status.credentials.push(before);
+    status.credentials.push(retiring(&status.credentials[0], "1", 3_600));
     let of = |secrets: &[&str]| -> Vec<SeenOutput> { secrets.iter().map(|id| published(&app, "id-7", id)).collect() };
     let detail = Look::Detail(ClientId::new("id-7"));
     for (what, secrets, expected) in [
@@ -254,11 +251,9 @@ fn the_secret_before_is_published_again_while_it_is_valid() {
     assert!(
         matches!(refused.progress, Progress::Impossible { finding, .. } if finding.reason == Reason::RollbackImpossible)
     );
-    let mut retiring = app.status.as_ref().expect("a status").credentials[0].clone();
-    (retiring.id, retiring.state) = ("1".into(), CredentialState::Retiring);
-    retiring.expires_at = Some(crate::domain::credentials::whole(NOON + SignedDuration::from_secs(60)));
-    app.status.as_mut().expect("a status").credentials.push(retiring);
-    app.status.as_mut().expect("a status").rotation = Some(recorded());
+    let status = app.status.as_mut().expect("a status");
+    status.credentials.push(retiring(&status.credentials[0], "1", 60));
+    status.rotation = Some(recorded());
     let before = Observed { kept: Some(kept("2", Some("1"), Trigger::Requested)), ..seen(&app, "2") };
     let expected = [
         "keep 1 and 2 over what was kept",
@@ -277,10 +272,7 @@ fn a_secret_that_is_to_be_published_again_is_not_removed_at_the_end_of_its_overl
     let mut app = settled(app(), "id-7", "2");
     app.metadata.annotations = Some([(ROLLBACK.to_owned(), "now".to_owned())].into());
     let status = app.status.as_mut().expect("a status");
-    let mut over = status.credentials[0].clone();
-    (over.id, over.state) = ("1".into(), CredentialState::Retiring);
-    over.expires_at = Some(crate::domain::credentials::whole(NOON - SignedDuration::from_secs(1)));
-    status.credentials.push(over);
+    status.credentials.push(retiring(&status.credentials[0], "1", -1));
     let there = |seen: Observed| {
         let secrets = vec![secret_info("1", None), secret_info("2", None)];
         seen.present(Registered { secrets, ..registered("id-7") })
@@ -299,10 +291,7 @@ fn a_secret_that_is_to_be_published_again_is_not_removed_at_the_end_of_its_overl
 fn the_secret_before_that_somebody_restores_in_the_overlap_is_written_over_with_the_one_that_replaced_it() {
     let mut app = settled(app(), "id-7", "2");
     let status = app.status.as_mut().expect("a status");
-    let mut retiring = status.credentials[0].clone();
-    (retiring.id, retiring.state) = ("1".into(), CredentialState::Retiring);
-    retiring.expires_at = Some(crate::domain::credentials::whole(NOON + SignedDuration::from_hours(1)));
-    status.credentials.push(retiring);
+    status.credentials.push(retiring(&status.credentials[0], "1", 3_600));
     status.rotation = Some(recorded());
     let restored = Observed { kept: Some(kept("2", Some("1"), Trigger::Requested)), ..seen(&app, "1") };
     assert_eq!(steps(&app, &restored), ["publish invoice-sync-oauth over uid-of-invoice-sync-oauth"]);
@@ -344,10 +333,7 @@ fn what_is_only_observed_is_not_looked_at_again_and_again_for_a_secret_that_nobo
     use crate::domain::observed::{Look, look};
     let mut app = settled(app(), "id-7", "2");
     let status = app.status.as_mut().expect("a status");
-    let mut over = status.credentials[0].clone();
-    (over.id, over.state) = ("1".into(), CredentialState::Retiring);
-    over.expires_at = Some(crate::domain::credentials::whole(NOON - SignedDuration::from_secs(60)));
-    status.credentials.push(over);
+    status.credentials.push(retiring(&status.credentials[0], "1", -60));
     let outputs = seen(&app, "2").outputs;
     assert_eq!(look(&app, &outputs, false, false, NOON), Look::Detail(ClientId::new("id-7")));
     app.spec.management = Some(crate::api::external_application::Management::Observe);

@@ -8,7 +8,10 @@ impl World {
         let old = self.app.status.as_ref().map_or(&[][..], |status| &status.credentials);
         let old = if same || pass.client_id.is_none() { old } else { &[] };
         let pending = pass.kept.as_ref().and_then(|kept| {
-            let next = kept.kept.under_way(pass.current.as_ref().map(|current| &current.id), self.recorded())?;
+            let next = kept.kept.under_way(
+                pass.current.as_ref().map(|current| &current.id),
+                crate::domain::rotation::recorded(&self.app),
+            )?;
             Some(Current { created_at: Some(kept.kept.since), ..Current::known_as(next.id.clone()) })
         });
         let left = Left {
@@ -34,10 +37,6 @@ impl World {
         }
     }
 
-    fn recorded(&self) -> Option<&crate::api::rotation::RotationStatus> {
-        self.app.status.as_ref()?.rotation.as_ref()
-    }
-
     /// What was kept goes once nothing needs it.
     pub(super) fn tidy(&mut self, outcome: &Outcome) {
         let Some((valid, achieved)) = outcome.carried() else { return };
@@ -46,7 +45,8 @@ impl World {
         }
         let Some(kept) = &achieved.kept else { return };
         let unfinished = matches!(achieved.rotation, Progress::Publishing { .. });
-        let needed = valid.keeps_secret() && kept.kept.is_needed(&achieved.credentials, self.recorded());
+        let needed = valid.keeps_secret()
+            && kept.kept.is_needed(&achieved.credentials, crate::domain::rotation::recorded(&self.app));
         if !unfinished && !needed {
             self.kept = None;
         }
